@@ -1,0 +1,110 @@
+package proc
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestChildDiesWithAKilledParent(t *testing.T) {
+	out := newOutput(t)
+	parent := exec.CommandContext(t.Context(), os.Args[0])
+	parent.Env, parent.Stdout = []string{modeKey + "=parent"}, out.File
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	out.handedOver()
+	out.want(t, "ready") // the child says so
+	if err := parent.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = parent.Wait() // "signal: killed", as ordered
+	out.wantEOF(t)
+}
+
+// A child forked from the caller's own thread would die with that thread.
+func TestChildOutlivesTheThreadThatAskedForIt(t *testing.T) {
+	l := newLauncher(t)
+	thread := make(chan int, 1)
+	var p *Process
+	var out *output
+	started := make(chan struct{})
+	go func() {
+		defer close(started)
+		runtime.LockOSThread() // and never unlocked: the thread ends with this goroutine
+		thread <- unix.Gettid()
+		p, out = launch(t, l, "serve")
+	}()
+	<-started
+	if p == nil {
+		t.FailNow()
+	}
+	if id := <-thread; id != os.Getpid() { // the main thread never ends
+		awaitThreadEnd(t, id)
+	}
+	if err := p.Signal(syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	out.want(t, "alive")
+}
+
+func awaitThreadEnd(t *testing.T, id int) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		_, err := os.Stat(fmt.Sprintf("/proc/self/task/%d", id))
+		if errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("thread %d does not end", id)
+		}
+		runtime.Gosched()
+	}
+}
+
+func TestStartTicks(t *testing.T) {
+	// Field 2 is the program's name, which may hold anything.
+	stat := "77 (a) b (c d) S 1 77 77 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 4711 99 98"
+	if got, err := startTicks([]byte(stat)); err != nil || got != "4711" {
+		t.Errorf("startTicks = %q, %v, want 4711", got, err)
+	}
+	for _, stat := range []string{"", "77", "77 (a) S 1"} {
+		if got, err := startTicks([]byte(stat)); err == nil {
+			t.Errorf("startTicks(%q) = %q, want an error", stat, got)
+		}
+	}
+}
+
+// An upgrade that removes the executable must not make the process a stranger.
+func TestRecordOutlivesTheExecutable(t *testing.T) {
+	copied := filepath.Join(t.TempDir(), "program")
+	text, err := os.ReadFile(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(copied, text, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	spec := helper("serve", nil)
+	spec.Path = copied
+	p, err := newLauncher(t).Start(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(copied); err != nil {
+		t.Fatal(err)
+	}
+	if !p.Record().Ours() {
+		t.Errorf("%+v is not ours once its file is gone", p.Record())
+	}
+}
