@@ -1,0 +1,149 @@
+package release
+
+import "fmt"
+
+// Observation is what was read of one region at one time. Unreachable is a value: it is neither health nor failure.
+type Observation struct {
+	Unreachable string // why the region could not be read; empty when it was
+	Refused     string // why the rollout there cannot be released at all: missing, not permitted, no such container
+
+	Image    string   // the image that the rollout's template asks for
+	Stable   Version  // what the stable pods run
+	Settled  bool     // the controller has acted on the newest generation of the rollout
+	Complete bool     // fully on Image: pods, stable hash, Service selectors and route weights agree
+	Lacking  []string // what Complete still wants
+	Progress string   // how far the controller has come, for people: "step 3 of 7, 25 % canary"
+	Aborted  bool
+	Degraded bool
+	Message  string // the controller's own word on its state
+	Pause    Pause
+	Hash     string // pod template hash of Image's ReplicaSet, empty until it exists
+	Analyses []Analysis
+
+	Approval Approval  // the operator's answer in this region, if asked
+	Return   *Returned // how rolling this region back ended, once it has
+}
+
+// Unread is the reason of Unreachable in a region that has had no time to answer.
+const Unread = "not observed yet"
+
+// Version is one ReplicaSet of the rollout.
+type Version struct {
+	Image string `json:"image"`
+	Hash  string `json:"hash"` // pod template hash
+}
+
+// Pause says for whom a paused rollout waits.
+type Pause string
+
+// The reasons that matter to a release. A timed pause ends by itself and counts as no pause.
+const (
+	PauseNone         Pause = ""
+	PauseManual       Pause = "manual"       // a promotion is wanted: blue/green, or a canary pause without duration
+	PauseUser         Pause = "user"         // somebody set spec.paused
+	PauseInconclusive Pause = "inconclusive" // an analysis could not tell
+)
+
+// Approval is an operator's answer to a wanted promotion.
+type Approval string
+
+// An operator has said nothing, yes, or no.
+const (
+	ApprovalNone    Approval = ""
+	ApprovalGranted Approval = "granted"
+	ApprovalRefused Approval = "refused"
+)
+
+// Returned is the result of rolling one region back. Err is empty where the region was verified on its last good version.
+type Returned struct {
+	Err string
+}
+
+// Verdict is what an analysis, or one metric of it, has to say.
+type Verdict string
+
+// The verdicts are Argo's phases.
+const (
+	Pending      Verdict = "Pending"
+	Running      Verdict = "Running"
+	Successful   Verdict = "Successful"
+	Failed       Verdict = "Failed"
+	Errored      Verdict = "Error"
+	Inconclusive Verdict = "Inconclusive"
+)
+
+// Bad tells the verdicts that end a release: only success passes a gate, and what could not be measured was not passed.
+func (v Verdict) Bad() bool { return v == Failed || v == Errored || v == Inconclusive }
+
+// Analysis is one AnalysisRun of the release's revision.
+type Analysis struct {
+	Name    string   `json:"name"`
+	Kind    string   `json:"kind"` // Step, Background, PrePromotion or PostPromotion
+	Verdict Verdict  `json:"verdict"`
+	Message string   `json:"message,omitempty"`
+	Metrics []Metric `json:"metrics,omitempty"`
+}
+
+// Metric is one metric of an analysis, with its counts of measurements.
+type Metric struct {
+	Name         string  `json:"name"`
+	Verdict      Verdict `json:"verdict"`
+	Successes    int     `json:"successes"`
+	Failures     int     `json:"failures"`
+	Errors       int     `json:"errors"`
+	Inconclusive int     `json:"inconclusive"`
+	DryRun       bool    `json:"dryRun,omitempty"`
+	Value        string  `json:"value,omitempty"` // of the measurement that decided, else the last one
+	Query        string  `json:"query,omitempty"` // as it was sent
+	Message      string  `json:"message,omitempty"`
+}
+
+// worst is the first analysis that speaks against the release, and whether there is one.
+func worst(runs []Analysis) (Analysis, bool) {
+	for _, run := range runs {
+		if run.Verdict.Bad() {
+			return run, true
+		}
+	}
+	return Analysis{}, false
+}
+
+// Explain names the measurement that decided: the metric, what was measured, and what came of it.
+func (a Analysis) Explain() string {
+	for _, m := range a.Metrics {
+		if !m.Verdict.Bad() || m.DryRun {
+			continue
+		}
+		text := fmt.Sprintf("analysis %s: metric %s is %s", a.Name, m.Name, m.Verdict)
+		if m.Value != "" {
+			text += ": measured " + m.Value
+		}
+		if m.Message != "" {
+			text += " (" + m.Message + ")"
+		}
+		return text
+	}
+	if a.Message != "" {
+		return fmt.Sprintf("analysis %s is %s: %s", a.Name, a.Verdict, a.Message)
+	}
+	return fmt.Sprintf("analysis %s is %s", a.Name, a.Verdict)
+}
+
+// unproven names what is missing before the analyses of a finished revision count as evidence. Wait is true where time
+// alone may bring it.
+func unproven(runs []Analysis) (why string, wait bool) {
+	for _, run := range runs {
+		if run.Verdict == Running || run.Verdict == Pending {
+			return fmt.Sprintf("analysis %s is still %s", run.Name, run.Verdict), true
+		}
+	}
+	for _, run := range runs {
+		for _, m := range run.Metrics {
+			// Argo calls a run Successful that was ended before it measured anything: argoproj/argo-rollouts#4479.
+			if m.Successes == 0 && !m.DryRun {
+				return fmt.Sprintf("analysis %s: metric %s has no successful measurement", run.Name, m.Name), false
+			}
+		}
+	}
+	return "", false
+}
