@@ -1,0 +1,56 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"tidegate.io/tidegate/internal/engine"
+	"tidegate.io/tidegate/internal/fleet"
+	"tidegate.io/tidegate/internal/promapi"
+	"tidegate.io/tidegate/internal/rollouts"
+)
+
+// defaultPrometheus is the brief's Prometheus, asked through each region's API server.
+const defaultPrometheus = "monitoring/prometheus-server:9090"
+
+const prometheusHelp = "each region's Prometheus: a Service as namespace/name:port, asked through the API server, or a URL in which {region} stands for the region"
+
+// reach is one region with the means to drive a rollout in it.
+type reach struct {
+	region *rollouts.Region
+	prom   *promapi.Client
+}
+
+// connect prepares the means to reach a region. It makes no request, so it fails only on what is written down wrong.
+func connect(r fleet.Region, namespace, rollout, prometheus string) (reach, error) {
+	cfg, err := r.Config()
+	if err != nil {
+		return reach{}, err
+	}
+	region, err := rollouts.New(r.Name, cfg, namespace, rollout)
+	if err != nil {
+		return reach{}, err
+	}
+	if strings.Contains(prometheus, "://") {
+		return reach{region: region, prom: promapi.At(strings.ReplaceAll(prometheus, "{region}", r.Name))}, nil
+	}
+	prom, err := promapi.Through(cfg, prometheus)
+	if err != nil {
+		return reach{}, usagef("--prometheus: %w", err)
+	}
+	return reach{region: region, prom: prom}, nil
+}
+
+// served counts what a version served in the region.
+func (r reach) served(ctx context.Context, namespace, hash string, since time.Time) (engine.Served, error) {
+	return engine.CountServed(ctx, r.prom, namespace, hash, since)
+}
+
+func describeServed(s *engine.Served) string {
+	if s == nil {
+		return "not counted"
+	}
+	return fmt.Sprintf("%d requests, %d errors", s.Requests, s.Errors)
+}

@@ -1,0 +1,282 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"tidegate.io/tidegate/internal/release"
+	"tidegate.io/tidegate/internal/rollouts"
+)
+
+const (
+	resync      = 30 * time.Second // the watches drive; this only bounds how long a missed signal can matter
+	retryAfter  = time.Second
+	rollbackFor = 2 * time.Minute // a region's rollback gives up being verified after this
+)
+
+// Release carries one plan through its regions.
+type Release struct {
+	Plan    release.Plan
+	Regions map[string]*rollouts.Region                                                     // by name, one for each of the plan's regions
+	Ask     func(ctx context.Context, region string) (bool, error)                          // asks a person whether to promote; nil when there is nobody
+	Served  func(ctx context.Context, region, hash string, since time.Time) (Served, error) // nil where requests cannot be counted
+	Report  func(region release.Region, seen release.Observation)                           // told whenever a region's phase or progress changes; may be nil
+}
+
+// Result is a finished or interrupted release.
+type Result struct {
+	State    release.State
+	Returned map[string]*Returned // by region, those that were rolled back
+}
+
+// run is a release under way. Its fields belong to the goroutine of Run; workers answer through done.
+type run struct {
+	Release
+	state    release.State
+	watchers map[string]*rollouts.Watcher
+	returned map[string]*Returned
+	approval map[string]release.Approval
+	failure  map[string]error     // what acting on the region last failed with, while it matters
+	retry    map[string]time.Time // not before
+	busy     map[string]bool
+	asked    map[string]bool
+	done     chan func()
+	workers  sync.WaitGroup
+}
+
+// Run drives the release to its outcome. It returns early, with the cause, when ctx ends: the regions are then left as
+// they are, for a later run of the same plan to take up.
+func (r Release) Run(ctx context.Context) (Result, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	x := &run{
+		Release: r, state: release.Start(r.Plan), watchers: map[string]*rollouts.Watcher{}, returned: map[string]*Returned{},
+		approval: map[string]release.Approval{}, failure: map[string]error{}, retry: map[string]time.Time{},
+		busy: map[string]bool{}, asked: map[string]bool{}, done: make(chan func()),
+	}
+	changed := make(chan struct{}, 1)
+	for name, region := range r.Regions {
+		w := region.Watch(ctx)
+		x.watchers[name] = w
+		x.workers.Go(func() { forward(ctx, w.Changed(), changed) })
+	}
+	err := x.loop(ctx, changed)
+	cancel()
+	x.workers.Wait()
+	for _, w := range x.watchers {
+		w.Wait()
+	}
+	return Result{State: x.state, Returned: x.returned}, err
+}
+
+func forward(ctx context.Context, from <-chan struct{}, to chan<- struct{}) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-from:
+			select {
+			case to <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+func (x *run) loop(ctx context.Context, changed <-chan struct{}) error {
+	for {
+		now := time.Now()
+		seen := x.observe()
+		state, actions := release.Decide(x.state, seen, now)
+		x.state = state
+		x.report(seen)
+		if state.Outcome != "" {
+			return nil
+		}
+		for _, action := range actions {
+			x.act(ctx, action)
+		}
+		timer := time.NewTimer(x.wake(now))
+		select {
+		case <-changed:
+		case <-timer.C:
+		case settle := <-x.done:
+			settle()
+		case <-ctx.Done():
+			timer.Stop()
+			return context.Cause(ctx)
+		}
+		timer.Stop()
+	}
+}
+
+// wake is how long nothing but a signal can change a decision.
+func (x *run) wake(now time.Time) time.Duration {
+	at := now.Add(resync)
+	if deadline, ok := release.Wake(x.state, now); ok && deadline.Before(at) {
+		at = deadline
+	}
+	for retry := range maps.Values(x.retry) {
+		if retry.After(now) && retry.Before(at) {
+			at = retry
+		}
+	}
+	return at.Sub(now)
+}
+
+// observe reads every region from its watches. It makes no request, so a dead region cannot hold it up.
+func (x *run) observe() map[string]release.Observation {
+	seen := map[string]release.Observation{}
+	for name, w := range x.watchers {
+		o := observation(w.Snapshot())(x.Plan.Image)
+		if err := x.failure[name]; errors.Is(err, rollouts.ErrRefused) {
+			o.Refused = err.Error()
+		}
+		o.Approval = x.approval[name]
+		if back := x.returned[name]; back != nil && !x.busy[name] {
+			o.Return = &release.Returned{Err: back.Err}
+		}
+		seen[name] = o
+	}
+	return seen
+}
+
+func observation(s *rollouts.Snapshot, err error) func(image string) release.Observation {
+	return func(image string) release.Observation {
+		switch {
+		case errors.Is(err, rollouts.ErrRefused):
+			return release.Observation{Refused: err.Error()}
+		case err != nil:
+			return release.Observation{Unreachable: err.Error()}
+		}
+		return s.Observation(image)
+	}
+}
+
+func (x *run) report(seen map[string]release.Observation) {
+	if x.Report == nil {
+		return
+	}
+	for _, region := range x.state.Regions {
+		x.Report(region, seen[region.Name])
+	}
+}
+
+// act carries an action out beside the loop. A region does one thing at a time; what is asked meanwhile is asked again.
+func (x *run) act(ctx context.Context, a release.Action) {
+	if a.Kind == release.AskApproval {
+		x.ask(ctx, a.Region)
+		return
+	}
+	if a.Kind == release.Finish || x.busy[a.Region] || time.Now().Before(x.retry[a.Region]) {
+		return
+	}
+	state := x.region(a.Region)
+	switch a.Kind {
+	case release.SetImage:
+		x.work(ctx, a.Region, func(ctx context.Context) error { return x.setImage(ctx, state) })
+	case release.Promote:
+		x.work(ctx, a.Region, func(ctx context.Context) error { return x.promote(ctx, a.Region) })
+	case release.RollBack:
+		x.rollBack(ctx, state)
+	}
+}
+
+func (x *run) region(name string) release.Region {
+	for _, r := range x.state.Regions {
+		if r.Name == name {
+			return r
+		}
+	}
+	panic("no region " + name + " in the plan")
+}
+
+// work runs do in its own goroutine, with the region marked busy, and remembers how it ended.
+func (x *run) work(ctx context.Context, region string, do func(context.Context) error) {
+	x.busy[region] = true
+	x.workers.Go(func() {
+		asked, cancel := context.WithTimeoutCause(ctx, 15*time.Second, errors.New("the API server did not answer within 15 s"))
+		defer cancel()
+		err := do(asked)
+		x.settle(ctx, func() {
+			x.busy[region] = false
+			x.failure[region] = err
+			delete(x.retry, region)
+			if err != nil {
+				x.retry[region] = time.Now().Add(retryAfter)
+			}
+		})
+	})
+}
+
+func (x *run) settle(ctx context.Context, f func()) {
+	select {
+	case x.done <- f:
+	case <-ctx.Done():
+	}
+}
+
+// setImage looks again first: the region may have moved since the decision.
+func (x *run) setImage(ctx context.Context, state release.Region) error {
+	region := x.Regions[state.Name]
+	s, err := region.Read(ctx)
+	if err != nil {
+		return err
+	}
+	if o := s.Observation(x.Plan.Image); o.Image != state.Found {
+		return nil // done already, or taken by someone else: the next observation shows which
+	}
+	return region.SetImage(ctx, s, x.Plan.Image)
+}
+
+func (x *run) promote(ctx context.Context, name string) error {
+	region := x.Regions[name]
+	s, err := region.Read(ctx)
+	if err != nil {
+		return err
+	}
+	if err := region.Promote(ctx, s, x.Plan.Image); err != nil {
+		return err
+	}
+	x.settle(ctx, func() { delete(x.approval, name); delete(x.asked, name) }) // one answer promotes once
+	return nil
+}
+
+func (x *run) ask(ctx context.Context, region string) {
+	if x.Ask == nil || x.asked[region] {
+		return
+	}
+	x.asked[region] = true
+	x.workers.Go(func() {
+		yes, err := x.Ask(ctx, region)
+		x.settle(ctx, func() {
+			switch {
+			case err != nil: // nobody could answer; somebody may still promote by hand
+			case yes:
+				x.approval[region] = release.ApprovalGranted
+			default:
+				x.approval[region] = release.ApprovalRefused
+			}
+		})
+	})
+}
+
+// rollBack takes a region back, then counts what the version served that is left behind.
+func (x *run) rollBack(ctx context.Context, state release.Region) {
+	name := state.Name
+	x.busy[name] = true
+	x.workers.Go(func() {
+		limited, cancel := context.WithTimeoutCause(ctx, rollbackFor, fmt.Errorf("not verified within %s", rollbackFor))
+		defer cancel()
+		back := Back{Region: x.Regions[name], Target: state.From.Hash, Reason: state.Why}.Run(limited)
+		if state.Hash != "" && x.Served != nil {
+			if served, err := x.Served(ctx, name, state.Hash, state.Started); err == nil {
+				back.Served = &served
+			}
+		}
+		x.settle(ctx, func() { x.busy[name] = false; x.returned[name] = back })
+	})
+}

@@ -1,0 +1,190 @@
+package rollouts
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	rov1 "github.com/argoproj/argo-rollouts/pkg/apis/rollouts/v1alpha1"
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"tidegate.io/tidegate/internal/release"
+	"tidegate.io/tidegate/internal/rollback"
+)
+
+// whole is a routed canary that is wholly on version v2 (hash two), with v1 (hash one) kept warm. These tests say how the
+// objects are read; what the controller really writes into them is for the lab to show.
+func whole() *Snapshot {
+	replicas := int32(3)
+	ro := &rov1.Rollout{
+		ObjectMeta: metav1.ObjectMeta{Name: "shop", Namespace: "default", Generation: 4, UID: "u", Annotations: map[string]string{revisionAnnotation: "2"}},
+		Spec: rov1.RolloutSpec{
+			Replicas: &replicas, Template: template("v2"),
+			Strategy: rov1.RolloutStrategy{Canary: &rov1.CanaryStrategy{
+				StableService: "shop-stable", CanaryService: "shop-canary",
+				TrafficRouting: &rov1.RolloutTrafficRouting{Istio: &rov1.IstioTrafficRouting{
+					VirtualService: &rov1.IstioVirtualService{Name: "shop", Routes: []string{"primary"}},
+				}},
+			}},
+		},
+		Status: rov1.RolloutStatus{Phase: rov1.RolloutPhaseHealthy, ObservedGeneration: "4", StableRS: "two", CurrentPodHash: "two"},
+	}
+	return &Snapshot{
+		rollout:     ro,
+		replicaSets: []*appsv1.ReplicaSet{replicaSet("one", "v1", "1", 3, time.Minute), replicaSet("two", "v2", "2", 3, 0)},
+		services:    map[string]*corev1.Service{"shop-stable": service("two"), "shop-canary": service("two")},
+		routes:      map[string]*unstructured.Unstructured{"shop": route(100, 0)},
+	}
+}
+
+func template(tag string) corev1.PodTemplateSpec {
+	return corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "shop", Image: "shop:" + tag}}}}
+}
+
+func replicaSet(hash, tag, rev string, pods int32, age time.Duration) *appsv1.ReplicaSet {
+	rs := &appsv1.ReplicaSet{}
+	rs.Labels = map[string]string{rov1.DefaultRolloutUniqueLabelKey: hash}
+	rs.Annotations = map[string]string{revisionAnnotation: rev}
+	rs.CreationTimestamp = metav1.NewTime(time.Unix(1000, 0).Add(-age))
+	rs.Spec.Template = template(tag)
+	rs.Spec.Template.Labels = map[string]string{rov1.DefaultRolloutUniqueLabelKey: hash}
+	rs.Status.Replicas, rs.Status.ReadyReplicas, rs.Status.AvailableReplicas = pods, pods, pods
+	return rs
+}
+
+func service(hash string) *corev1.Service {
+	return &corev1.Service{Spec: corev1.ServiceSpec{Selector: map[string]string{rov1.DefaultRolloutUniqueLabelKey: hash}}}
+}
+
+func route(stable, canary int64) *unstructured.Unstructured {
+	to := func(host string, weight int64) any {
+		return map[string]any{"destination": map[string]any{"host": host}, "weight": weight}
+	}
+	return &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"http": []any{
+		map[string]any{"name": "primary", "route": []any{to("shop-stable.default.svc.cluster.local", stable), to("shop-canary", canary)}},
+		map[string]any{"name": "other", "route": []any{to("elsewhere", 100)}},
+	}}}}
+}
+
+func TestCompleteNeedsEveryWitness(t *testing.T) {
+	if lacks := whole().lacking(); len(lacks) > 0 {
+		t.Fatalf("a whole rollout lacks %q", lacks)
+	}
+	tests := map[string]struct {
+		spoil func(*Snapshot)
+		want  string
+	}{
+		"stale status":              {func(s *Snapshot) { s.rollout.Generation = 5 }, "not acted on the newest generation"},
+		"not healthy":               {func(s *Snapshot) { s.rollout.Status.Phase = rov1.RolloutPhaseProgressing }, "Progressing"},
+		"aborted":                   {func(s *Snapshot) { s.rollout.Status.Abort = true }, "aborted"},
+		"not stable":                {func(s *Snapshot) { s.rollout.Status.StableRS = "one" }, "stable is still one"},
+		"a pod is missing":          {func(s *Snapshot) { s.replicaSets[1].Status.AvailableReplicas = 2 }, "2 of 3 pods"},
+		"the Service lags behind":   {func(s *Snapshot) { s.services["shop-stable"] = service("one") }, "Service shop-stable selects one"},
+		"the Service is gone":       {func(s *Snapshot) { delete(s.services, "shop-stable") }, "Service shop-stable does not exist"},
+		"weight left on the canary": {func(s *Snapshot) { s.routes["shop"] = route(75, 25); s.services["shop-canary"] = service("one") }, "sends 25% to shop-canary"},
+		"the route is gone":         {func(s *Snapshot) { delete(s.routes, "shop") }, "VirtualService shop does not exist"},
+		"no strategy":               {func(s *Snapshot) { s.rollout.Spec.Strategy.Canary = nil }, "no strategy"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := whole()
+			test.spoil(s)
+			if got := strings.Join(s.lacking(), "; "); !strings.Contains(got, test.want) {
+				t.Errorf("lacking %q, want %q in it", got, test.want)
+			}
+		})
+	}
+}
+
+func TestAnalysesOfAnEarlierAttemptDoNotCount(t *testing.T) {
+	s := whole()
+	run := func(name, rev string, phase rov1.AnalysisPhase) *rov1.AnalysisRun {
+		r := &rov1.AnalysisRun{Status: rov1.AnalysisRunStatus{Phase: phase}}
+		r.Name, r.Annotations = name, map[string]string{revisionAnnotation: rev}
+		r.Labels = map[string]string{rov1.DefaultRolloutUniqueLabelKey: "two", rov1.RolloutTypeLabel: "Step"}
+		return r
+	}
+	s.analyses = []*rov1.AnalysisRun{run("old", "1", rov1.AnalysisPhaseFailed), run("new", "2", "")}
+	want := []release.Analysis{{Name: "new", Kind: "Step", Verdict: release.Pending}}
+	if diff := cmp.Diff(want, s.Observation("shop:v2").Analyses); diff != "" {
+		t.Errorf("analyses (-want +got):\n%s", diff)
+	}
+}
+
+func TestLastGood(t *testing.T) {
+	tests := map[string]struct {
+		spoil func(*Snapshot)
+		want  string
+		err   error
+	}{
+		"promoted: the version before": {func(*Snapshot) {}, "one", nil},
+		"mid-update: stable":           {func(s *Snapshot) { s.rollout.Status.StableRS = "one" }, "one", nil},
+		"a rollback stands: stay":      {func(s *Snapshot) { s.rollout.Annotations[markAnnotation] = `{"from":"one","to":"two"}` }, "two", nil},
+		"the version before was rolled back": {func(s *Snapshot) {
+			s.rollout.Annotations[markAnnotation] = `{"from":"x","to":"zero","left":[{"hash":"x","revision":1},{"hash":"one","revision":1}]}`
+		}, "", rollback.ErrNoTarget},
+		"it was left before it had a ReplicaSet": {func(s *Snapshot) {
+			s.rollout.Annotations[markAnnotation] = `{"from":"","to":"zero","left":[{"images":["shop:v1"],"revision":1}]}`
+		}, "", rollback.ErrNoTarget},
+		"it was rolled back once, and released again": {func(s *Snapshot) {
+			s.rollout.Annotations[markAnnotation] = `{"from":"one","to":"zero","left":[{"hash":"one","revision":0}]}`
+		}, "one", nil},
+		"the ledger knows better than the order of revisions": {func(s *Snapshot) {
+			s.replicaSets = append(s.replicaSets, replicaSet("zero", "v0", "0", 0, time.Hour))
+			s.rollout.Annotations[ledgerAnnotation] = `{"image":"shop:v2","lastGood":"zero"}`
+		}, "zero", nil},
+		"a ledger of another release": {func(s *Snapshot) {
+			s.rollout.Annotations[ledgerAnnotation] = `{"image":"shop:v1.9","lastGood":"zero"}`
+		}, "one", nil},
+		"a ledger whose version is gone": {func(s *Snapshot) {
+			s.rollout.Annotations[ledgerAnnotation] = `{"image":"shop:v2","lastGood":"zero"}`
+		}, "one", nil},
+		"a new image the controller has not seen": {func(s *Snapshot) { s.rollout.Generation = 5; s.rollout.Spec.Template = template("v3") }, "two", nil},
+		"something else it has not seen":          {func(s *Snapshot) { s.rollout.Generation = 5 }, "", ErrUnsettled},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := whole()
+			test.spoil(s)
+			if got, err := s.LastGood(); got != test.want || !errors.Is(err, test.err) {
+				t.Errorf("LastGood: %q, %v; want %q, %v", got, err, test.want, test.err)
+			}
+		})
+	}
+}
+
+func TestCleanTemplateTakesOutWhatTheControllerPutIn(t *testing.T) {
+	rs := replicaSet("one", "v1", "1", 3, 0)
+	rs.Annotations[ephemeralAnnotation] = `{"labels":{"role":"stable"},"annotations":{"note":"x"}}`
+	rs.Spec.Template.Labels["role"], rs.Spec.Template.Labels["app"] = "stable", "shop"
+	rs.Spec.Template.Annotations = map[string]string{"note": "x", "keep": "y"}
+	got := cleanTemplate(rs)
+	want := metav1.ObjectMeta{Labels: map[string]string{"app": "shop"}, Annotations: map[string]string{"keep": "y"}}
+	if diff := cmp.Diff(want, got.ObjectMeta); diff != "" {
+		t.Errorf("metadata (-want +got):\n%s", diff)
+	}
+	if rs.Spec.Template.Labels["role"] == "" {
+		t.Error("the ReplicaSet itself was changed")
+	}
+}
+
+func TestMarkRemembersAllThatWasLeft(t *testing.T) {
+	s := whole()
+	s.replicaSets = append(s.replicaSets, replicaSet("three", "v3", "3", 0, 0))
+	s.rollout.Annotations[markAnnotation] = `{"from":"two","to":"one","left":[{"hash":"two","revision":2},{"hash":"gone","revision":1}]}`
+	got := s.leave(Mark{From: "three", To: "one"}).Left
+	want := []left{{Hash: "three", Revision: 3}, {Hash: "two", Revision: 2}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("left (-want +got):\n%s", diff)
+	}
+	got = s.leave(Mark{To: "one"}).Left
+	want = []left{{Images: []string{"shop:v2"}, Revision: 3}, {Hash: "two", Revision: 2}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("left before the controller saw it (-want +got):\n%s", diff)
+	}
+}
