@@ -1,0 +1,49 @@
+# Everything needs Go alone. The lab's components are built from Go modules once and cached.
+
+GO      ?= go
+BIN     := bin/tidegate
+SOURCES := $(shell find cmd internal k8s -name '*.go' -o -name '*.yaml' -o -name '*.pin') go.mod go.sum
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: $(BIN) ## build bin/tidegate
+
+$(BIN): $(SOURCES)
+	CGO_ENABLED=0 $(GO) build -trimpath -o $@ ./cmd/tidegate
+
+.PHONY: demo
+demo: $(BIN) ## four real regions: a good release, a bad one, a rollback; nothing is left behind
+	$(BIN) demo
+
+.PHONY: test
+test: $(BIN) ## everything: unit tests, then the real regions
+	$(GO) test ./...
+	$(BIN) lab build
+	$(GO) test -tags lab -count=1 -p 1 -timeout 40m ./internal/lab/... ./test/...
+
+.PHONY: lint
+lint: ## gofmt, vet, golangci-lint, govulncheck
+	@unformatted=$$(gofmt -l cmd internal k8s test); if [ -n "$$unformatted" ]; then echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) vet -tags lab ./...
+	$(GO) tool -modfile=tools/go.mod golangci-lint run --build-tags lab
+	@out=$$($(GO) tool -modfile=tools/go.mod govulncheck ./... 2>&1); code=$$?; \
+	case "$$out" in \
+	*"fetching vulnerabilities"*) echo "govulncheck: skipped, its database at vuln.go.dev cannot be reached from here" ;; \
+	*) echo "$$out"; exit $$code ;; \
+	esac
+
+.PHONY: bench
+bench: $(BIN) ## benchmarks, each against a baseline of the same run
+	$(GO) test -run '^$$' -bench . ./...
+	$(BIN) lab build
+	$(GO) test -tags lab -run '^$$' -bench . -benchtime 3x -timeout 30m ./test/...
+
+.PHONY: clean
+clean: ## remove what was built here
+	rm -rf bin

@@ -1,0 +1,217 @@
+//go:build lab
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"tidegate.io/tidegate/internal/lab/image"
+)
+
+// rolloutResult is what the tests read of 'tidegate rollout -o json'.
+type rolloutResult struct {
+	Outcome string
+	Regions []struct {
+		Region, Phase, From, To, Why string
+		FailedAnalysis               *struct {
+			Metrics []struct {
+				Name, Verdict, Value, Query string
+				Failures                    int
+			}
+		}
+		Served                 *struct{ Requests, Errors int }
+		TrafficRestoredSeconds *float64
+		PodsRestoredSeconds    *float64
+	}
+}
+
+// diary is when each region was first seen asked for an image, and promoted to it.
+type diary struct {
+	mu              sync.Mutex
+	asked, promoted map[string]time.Time
+}
+
+// watchRelease keeps a diary of every region until the test ends.
+func (f *testFleet) watchRelease(t *testing.T, rollout, img string) *diary {
+	d := &diary{asked: map[string]time.Time{}, promoted: map[string]time.Time{}}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	t.Cleanup(func() { cancel(); running.Wait() })
+	for _, region := range order {
+		running.Go(func() {
+			_ = f.follow(ctx, region, rolloutsGVR, rollout, time.Hour, func(u *unstructured.Unstructured) bool {
+				d.mu.Lock()
+				defer d.mu.Unlock()
+				if imageIn(u, "spec", "template", "spec") == img && d.asked[region].IsZero() {
+					d.asked[region] = time.Now()
+				}
+				done := promoted(img)(u)
+				if done {
+					d.promoted[region] = time.Now()
+				}
+				return done
+			})
+		})
+	}
+	return d
+}
+
+// inOrder holds the diary against the promise: no region is asked before its predecessor was promoted.
+func (d *diary) inOrder(t *testing.T) {
+	t.Helper()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i, region := range order {
+		if d.asked[region].IsZero() || d.promoted[region].IsZero() {
+			t.Errorf("%s never got the image (asked %v, promoted %v)", region, d.asked[region], d.promoted[region])
+		} else if i > 0 && !d.asked[region].After(d.promoted[order[i-1]]) {
+			t.Errorf("%s was asked at %v, before %s was promoted at %v", region, d.asked[region], order[i-1], d.promoted[order[i-1]])
+		}
+	}
+}
+
+// shareAtTenPercent is the share of requests that img got in a region while the route said 10 %, by the mesh's count.
+func (f *testFleet) shareAtTenPercent(t *testing.T, region, img string) <-chan float64 {
+	share := make(chan float64, 1)
+	var from requests
+	began := false
+	go func() {
+		defer close(share)
+		_ = f.follow(t.Context(), region, routesGVR, q2q+"-vsvc", 5*time.Minute, func(u *unstructured.Unstructured) bool {
+			now, err := f.requests(t.Context(), region, q2q, img)
+			ten := strings.Contains(fmt.Sprint(u.Object["spec"]), "weight:10]")
+			switch {
+			case err != nil:
+				return true
+			case ten && !began:
+				from, began = now, true
+			case !ten && began:
+				if total := now.total - from.total; total >= 100 {
+					share <- float64(now.image-from.image) / float64(total)
+				}
+				return true
+			}
+			return false
+		})
+	}()
+	return share
+}
+
+func TestGoodReleaseGoesThroughInOrder(t *testing.T) {
+	img := newImage(q2q)
+	old := fleet.currentImage(t, q2q)
+	healthy := fleet.noneFailed(t, q2q)
+	diary := fleet.watchRelease(t, q2q, img)
+	share := fleet.shareAtTenPercent(t, "us-west", img)
+
+	var result rolloutResult
+	out := fleet.tidegate(t, &result, "rollout", q2q, img, "--analysis-wait", "1", "--timeout", "180")
+	if out.code != 0 || result.Outcome != "completed" {
+		t.Fatalf("exit code %d, outcome %q:\n%s", out.code, result.Outcome, out.stderr)
+	}
+	for i, r := range result.Regions {
+		if r.Region != order[i] || r.Phase != "Passed" || r.From != old || r.To != img {
+			t.Errorf("region %d: %+v, want %s Passed from %s to %s", i, r, order[i], old, img)
+		}
+	}
+	diary.inOrder(t)
+	healthy()
+	everywhere(t, order, func(region string) error { return fleet.servesOnly(t.Context(), region, q2q, img) })
+	switch got, ok := <-share; {
+	case !ok:
+		t.Error("too few requests were counted at 10 %")
+	case got < 0.08 || got > 0.12:
+		t.Errorf("the new version got %.1f %% of the requests while the weight said 10 %%", got*100)
+	default:
+		t.Logf("at weight 10 the new version got %.2f %% of the requests", got*100)
+	}
+}
+
+func TestBlueGreenReleaseIsPromotedThroughItsGates(t *testing.T) {
+	img := newImage(gateway)
+	healthy := fleet.noneFailed(t, gateway)
+	diary := fleet.watchRelease(t, gateway, img)
+	var result rolloutResult
+	out := fleet.tidegate(t, &result, "rollout", gateway, img, "--analysis-wait", "0", "--timeout", "180", "--promote")
+	if out.code != 0 || result.Outcome != "completed" {
+		t.Fatalf("exit code %d, outcome %q:\n%s", out.code, result.Outcome, out.stderr)
+	}
+	diary.inOrder(t)
+	healthy()
+	everywhere(t, order, func(region string) error { return fleet.servesOnly(t.Context(), region, gateway, img) })
+}
+
+func TestBadReleaseIsCaughtInTheFirstRegion(t *testing.T) {
+	good, bad := fleet.currentImage(t, q2q), newImage(q2q)
+	fleet.behave(t, bad, image.Behaviour{Errors: 0.05})
+	var result rolloutResult
+	out := fleet.tidegate(t, &result, "rollout", q2q, bad, "--analysis-wait", "1", "--timeout", "180")
+	if out.code != 3 || result.Outcome != "rolled-back" {
+		t.Fatalf("exit code %d, outcome %q, want 3 and rolled-back:\n%s", out.code, result.Outcome, out.stderr)
+	}
+	first := result.Regions[0]
+	if first.Phase != "RolledBack" || first.To != good || first.TrafficRestoredSeconds == nil || first.PodsRestoredSeconds == nil {
+		t.Errorf("first region: %+v", first)
+	}
+	if first.FailedAnalysis == nil || !failedMetric(first.FailedAnalysis.Metrics) {
+		t.Errorf("the result does not name the measurement that failed: %+v", first.FailedAnalysis)
+	}
+	if first.Served == nil || first.Served.Requests == 0 || first.Served.Errors == 0 {
+		t.Errorf("the result does not count what the bad version served: %+v", first.Served)
+	} else {
+		t.Logf("the bad version served %d requests, %d of them failed", first.Served.Requests, first.Served.Errors)
+	}
+	for _, r := range result.Regions[1:] {
+		if r.Phase != "Waiting" {
+			t.Errorf("%s is %s, want Waiting", r.Region, r.Phase)
+		}
+	}
+	everywhere(t, order[1:], func(region string) error { return fleet.neverSaw(t.Context(), region, bad) })
+	everywhere(t, order, func(region string) error { return fleet.servesOnly(t.Context(), region, q2q, good) })
+
+	// Released again, the image has the same hash, and the failed run of the first attempt is still there. It must not
+	// speak: this time the image is healthy.
+	fleet.behave(t, bad, image.Behaviour{})
+	out = fleet.tidegate(t, &result, "rollout", q2q, bad, "--order", "us-west", "--timeout", "180")
+	if out.code != 0 {
+		t.Errorf("released again, mended: exit code %d\n%s", out.code, out.stderr)
+	}
+	out = fleet.tidegate(t, &struct{}{}, "rollback", q2q, "back to where the other regions are", "--context", "k8s-us-west")
+	if out.code != 0 {
+		t.Errorf("rolled back: exit code %d\n%s", out.code, out.stderr)
+	}
+}
+
+func failedMetric(metrics []struct {
+	Name, Verdict, Value, Query string
+	Failures                    int
+}) bool {
+	for _, m := range metrics {
+		if m.Verdict == "Failed" && m.Failures > 0 && m.Value != "" && m.Query != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// neverSaw looks for any ReplicaSet of img.
+func (f *testFleet) neverSaw(ctx context.Context, region, img string) error {
+	sets, err := f.clients[region].Resource(replicasGVR).Namespace("default").List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	for _, rs := range sets.Items {
+		if imageIn(&rs, "spec", "template", "spec") == img {
+			return fmt.Errorf("%s has ReplicaSet %s of %s", region, rs.GetName(), img)
+		}
+	}
+	return nil
+}

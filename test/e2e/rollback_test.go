@@ -1,0 +1,190 @@
+//go:build lab
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// rollbackResult is what the tests read of 'tidegate rollback -o json'.
+type rollbackResult struct {
+	Outcome string
+	Regions []struct {
+		Region                 string
+		From, To               struct{ Images []string }
+		Steps                  []string
+		Error                  string
+		TrafficRestoredSeconds *float64
+		PodsRestoredSeconds    *float64
+	}
+}
+
+// states are the ones a rollback must find its way back from. Each reaches its state in one region, from a rollout that
+// is whole on its old version.
+var states = []struct {
+	name    string
+	rollout string
+	reach   func(ctx context.Context, f *testFleet, region, img string) error
+}{
+	{"canary, mid-steps", q2q, midSteps},
+	{"canary, mid-steps, paused by a user", q2q, func(ctx context.Context, f *testFleet, region, img string) error {
+		if err := midSteps(ctx, f, region, img); err != nil {
+			return err
+		}
+		return f.patch(ctx, region, q2q, `{"spec":{"paused":true}}`)
+	}},
+	{"canary, mid-steps, promote full pressed", q2q, func(ctx context.Context, f *testFleet, region, img string) error {
+		if err := midSteps(ctx, f, region, img); err != nil {
+			return err
+		}
+		return f.patch(ctx, region, q2q, `{"status":{"promoteFull":true}}`, "status")
+	}},
+	{"canary, the image was set this moment", q2q, func(ctx context.Context, f *testFleet, region, img string) error {
+		return f.setImage(ctx, region, q2q, img)
+	}},
+	{"canary, promoted, old pods warm", q2q, func(ctx context.Context, f *testFleet, region, img string) error {
+		return promoteFully(ctx, f, region, q2q, img)
+	}},
+	{"canary, promoted, old pods warm, no rollback window", q2q, func(ctx context.Context, f *testFleet, region, img string) error {
+		if err := f.patch(ctx, region, q2q, `{"spec":{"rollbackWindow":null}}`); err != nil {
+			return err
+		}
+		return promoteFully(ctx, f, region, q2q, img)
+	}},
+	{"canary, promoted, old pods gone", q2q, func(ctx context.Context, f *testFleet, region, img string) error {
+		if err := f.patch(ctx, region, q2q, `{"spec":{"rollbackWindow":{"revisions":3}}}`); err != nil {
+			return err
+		}
+		if err := promoteFully(ctx, f, region, q2q, img); err != nil {
+			return err
+		}
+		return f.oldPodsGone(ctx, region, q2q)
+	}},
+	{"blue/green, before the switch", gateway, preview},
+	{"blue/green, after the switch, analysis running", gateway, func(ctx context.Context, f *testFleet, region, img string) error {
+		if err := preview(ctx, f, region, img); err != nil {
+			return err
+		}
+		if err := f.patch(ctx, region, gateway, `{"status":{"pauseConditions":null}}`, "status"); err != nil {
+			return err
+		}
+		return f.follow(ctx, region, rolloutsGVR, gateway, time.Minute, func(u *unstructured.Unstructured) bool {
+			current := str(u, "status", "currentPodHash")
+			return str(u, "status", "blueGreen", "activeSelector") == current && str(u, "status", "stableRS") != current
+		})
+	}},
+	{"blue/green, promoted, old pods warm", gateway, func(ctx context.Context, f *testFleet, region, img string) error {
+		return promoteFully(ctx, f, region, gateway, img)
+	}},
+	{"blue/green, promoted, old pods gone", gateway, func(ctx context.Context, f *testFleet, region, img string) error {
+		if err := promoteFully(ctx, f, region, gateway, img); err != nil {
+			return err
+		}
+		return f.oldPodsGone(ctx, region, gateway)
+	}},
+}
+
+// midSteps brings a canary to its first pause.
+func midSteps(ctx context.Context, f *testFleet, region, img string) error {
+	if err := f.setImage(ctx, region, q2q, img); err != nil {
+		return err
+	}
+	return f.follow(ctx, region, rolloutsGVR, q2q, time.Minute, func(u *unstructured.Unstructured) bool {
+		return settled(u) && num(u, "status", "canary", "weights", "canary", "weight") == 10 && num(u, "status", "currentStepIndex") == 1
+	})
+}
+
+// preview brings a blue/green rollout to its pause for promotion.
+func preview(ctx context.Context, f *testFleet, region, img string) error {
+	if err := f.setImage(ctx, region, gateway, img); err != nil {
+		return err
+	}
+	return f.follow(ctx, region, rolloutsGVR, gateway, time.Minute, func(u *unstructured.Unstructured) bool {
+		conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "pauseConditions")
+		return settled(u) && len(conditions) > 0 && imageIn(u, "spec", "template", "spec") == img
+	})
+}
+
+// promoteFully takes an image past its gates, as an operator in a hurry would.
+func promoteFully(ctx context.Context, f *testFleet, region, rollout, img string) error {
+	if err := f.setImage(ctx, region, rollout, img); err != nil {
+		return err
+	}
+	seen := func(u *unstructured.Unstructured) bool {
+		return settled(u) && imageIn(u, "spec", "template", "spec") == img && str(u, "status", "stableRS") != str(u, "status", "currentPodHash")
+	}
+	if err := f.follow(ctx, region, rolloutsGVR, rollout, time.Minute, seen); err != nil {
+		return err
+	}
+	if err := f.patch(ctx, region, rollout, `{"status":{"promoteFull":true}}`, "status"); err != nil {
+		return err
+	}
+	return f.follow(ctx, region, rolloutsGVR, rollout, time.Minute, promoted(img))
+}
+
+// oldPodsGone waits until the scale-down delay has taken all pods but the current ones.
+func (f *testFleet) oldPodsGone(ctx context.Context, region, rollout string) error {
+	u, err := f.get(ctx, region, rolloutsGVR, rollout)
+	if err != nil {
+		return err
+	}
+	want := num(u, "spec", "replicas")
+	return f.follow(ctx, region, rolloutsGVR, rollout, time.Minute, func(u *unstructured.Unstructured) bool {
+		return num(u, "status", "replicas") == want && num(u, "status", "availableReplicas") == want
+	})
+}
+
+func TestRollbackFindsItsWayFromEveryState(t *testing.T) {
+	// Argo throws the oldest ReplicaSets away by their creation, and the good version here is older than all the others.
+	everywhere(t, order, func(region string) error {
+		const keep = `{"spec":{"revisionHistoryLimit":50}}`
+		return errors.Join(fleet.patch(t.Context(), region, q2q, keep), fleet.patch(t.Context(), region, gateway, keep))
+	})
+	var table strings.Builder
+	for _, state := range states {
+		t.Run(state.name, func(t *testing.T) {
+			old, img := fleet.currentImage(t, state.rollout), newImage(state.rollout)
+			everywhere(t, order, func(region string) error { return state.reach(t.Context(), fleet, region, img) })
+			unharmed := fleet.noneFailed(t, state.rollout)
+			var result rollbackResult
+			out := fleet.tidegate(t, &result, "rollback", state.rollout, "test: "+state.name)
+			if out.code != 0 || result.Outcome != "rolled-back" {
+				t.Fatalf("exit code %d, outcome %q\n%s\n%s", out.code, result.Outcome, out.stdout, out.stderr)
+			}
+			everywhere(t, order, func(region string) error { return fleet.servesOnly(t.Context(), region, state.rollout, old) })
+			everywhere(t, order, func(region string) error {
+				return fleet.follow(t.Context(), region, rolloutsGVR, state.rollout, time.Second, promoted(old))
+			})
+			unharmed()
+			var traffic, pods []float64
+			for _, r := range result.Regions {
+				if r.TrafficRestoredSeconds == nil || r.PodsRestoredSeconds == nil || !slices.Equal(r.To.Images, []string{old}) {
+					t.Fatalf("incomplete result: %+v", r)
+				}
+				traffic, pods = append(traffic, *r.TrafficRestoredSeconds), append(pods, *r.PodsRestoredSeconds)
+			}
+			fmt.Fprintf(&table, "%-52s %6.2f %6.2f   %s\n", state.name, slices.Max(traffic), slices.Max(pods), strings.Join(result.Regions[0].Steps, ", "))
+		})
+	}
+	t.Logf("four regions at once, seconds of the slowest\n%-52s %6s %6s   steps\n%s", "state", "route", "pods", table.String())
+}
+
+func TestSecondRollbackOfTheSameIncidentStays(t *testing.T) {
+	old, img := fleet.currentImage(t, gateway), newImage(gateway)
+	everywhere(t, order, func(region string) error { return promoteFully(t.Context(), fleet, region, gateway, img) })
+	for _, operator := range []string{"first", "second"} {
+		var result rollbackResult
+		if out := fleet.tidegate(t, &result, "rollback", gateway, operator+" operator"); out.code != 0 {
+			t.Fatalf("%s: exit code %d\n%s", operator, out.code, out.stderr)
+		}
+		everywhere(t, order, func(region string) error { return fleet.servesOnly(t.Context(), region, gateway, old) })
+	}
+}
