@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tidegate.io/tidegate/internal/lab"
+	"tidegate.io/tidegate/test/rig"
 )
 
 // byHand is how a team without Tidegate goes back: region by region, with the Rollouts plugin.
@@ -31,11 +32,11 @@ func BenchmarkRollback(b *testing.B) {
 	}
 	// The baseline at its best: outside the rollback window an undo goes through all the steps of a canary again.
 	for _, region := range order {
-		if err := fleet.patch(ctx, region, q2q, `{"spec":{"rollbackWindow":{"revisions":50},"revisionHistoryLimit":50}}`); err != nil {
+		if err := fleet.Patch(ctx, region, q2q, `{"spec":{"rollbackWindow":{"revisions":50},"revisionHistoryLimit":50}}`); err != nil {
 			b.Fatal(err)
 		}
 	}
-	env := append(os.Environ(), "KUBECONFIG="+fleet.lab.Kubeconfig(), "PLUGIN="+binaries.KubectlArgo)
+	env := append(os.Environ(), "KUBECONFIG="+fleet.Lab.Kubeconfig(), "PLUGIN="+binaries.KubectlArgo)
 	timed := func(name string, args ...string) float64 {
 		promoteEverywhere(ctx, b)
 		cmd := exec.CommandContext(ctx, name, args...)
@@ -48,7 +49,7 @@ func BenchmarkRollback(b *testing.B) {
 	}
 	var ours, theirs float64
 	for range b.N {
-		ours += timed(fleet.binary, "rollback", q2q, "benchmark")
+		ours += timed(fleet.Binary, "rollback", q2q, "benchmark")
 		theirs += timed("bash", "-ec", byHand)
 	}
 	n := float64(b.N)
@@ -61,7 +62,7 @@ func BenchmarkRollback(b *testing.B) {
 // promoteEverywhere brings a new version in, in all regions at once.
 func promoteEverywhere(ctx context.Context, b *testing.B) {
 	b.Helper()
-	img := newImage(q2q)
+	img := rig.NewImage(q2q)
 	errs := make(chan error, len(order))
 	for _, region := range order {
 		go func() { errs <- promoteFully(ctx, fleet, region, q2q, img) }()

@@ -14,10 +14,10 @@ import (
 // TestDemo runs what the README promises first. The demo checks itself: a step that ends otherwise than it should ends it.
 func TestDemo(t *testing.T) {
 	t.Parallel() // it mostly waits
-	fleet.quiet(t)
+	fleet.Quiet(t)
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 12*time.Minute, errors.New("the demo did not end within 12 minutes"))
 	defer cancel()
-	out, err := exec.CommandContext(ctx, fleet.binary, "demo").CombinedOutput()
+	out, err := exec.CommandContext(ctx, fleet.Binary, "demo").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

@@ -5,8 +5,8 @@ package e2e
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -37,24 +37,10 @@ var (
 // TestDocs runs every command of the pages, in order, as a reader would type it: in the checkout, with tidegate, kubectl
 // and the Rollouts plugin on the PATH.
 func TestDocs(t *testing.T) {
-	fleet.quiet(t)
+	fleet.Quiet(t)
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 8*time.Minute, errors.New("the docs' commands did not end within 8 minutes"))
 	defer cancel()
-	binaries, err := lab.Build(ctx, "", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	f, err := start(ctx, fleet.binary, filepath.Join(dir, "lab"), []string{"us-west"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := f.stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	path := strings.Join([]string{filepath.Dir(fleet.binary), filepath.Dir(binaries.Kubectl), filepath.Dir(binaries.KubectlArgo), os.Getenv("PATH")}, ":")
+	f := fleet.Another(t, lab.Options{Regions: []string{"us-west"}})
 	for _, page := range []string{"README.md", "docs/lab.md", "docs/rollout.md", "docs/rollback.md", "docs/states.md", "k8s/README.md", "CONTRIBUTING.md", "SECURITY.md"} {
 		text, err := os.ReadFile(filepath.Join("../..", page))
 		if err != nil {
@@ -62,15 +48,11 @@ func TestDocs(t *testing.T) {
 		}
 		for _, script := range scripts(string(text)) {
 			t.Run(page+"/"+strings.SplitN(script, "\n", 2)[0], func(t *testing.T) {
-				cmd := exec.CommandContext(ctx, "bash", "-ec", script)
-				cmd.Dir = "../.."
-				state := f.lab.Dir()
-				if strings.Contains(script, "lab up") {
-					state = filepath.Join(dir, "second")
+				if strings.Contains(script, "lab up") { // not in the place of the one that is up
+					script = fmt.Sprintf("export %s=%s\n%s", lab.Variable, t.TempDir(), script)
 				}
-				cmd.Env = append(os.Environ(), "PATH="+path, "KUBECONFIG="+f.lab.Kubeconfig(), lab.Variable+"="+state)
-				if out, err := cmd.CombinedOutput(); err != nil {
-					t.Errorf("%v\n$ %s\n%s", err, script, out)
+				if _, err := f.Shell(ctx, "cd ../..\n"+script); err != nil {
+					t.Error(err)
 				}
 			})
 		}

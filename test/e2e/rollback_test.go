@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"tidegate.io/tidegate/test/rig"
 )
 
 // rollbackResult is what the tests read of 'tidegate rollback -o json'.
@@ -32,136 +34,136 @@ type rollbackResult struct {
 var states = []struct {
 	name    string
 	rollout string
-	reach   func(ctx context.Context, f *testFleet, region, img string) error
+	reach   func(ctx context.Context, f *rig.Fleet, region, img string) error
 }{
 	{"canary, mid-steps", q2q, midSteps},
-	{"canary, mid-steps, paused by a user", q2q, func(ctx context.Context, f *testFleet, region, img string) error {
+	{"canary, mid-steps, paused by a user", q2q, func(ctx context.Context, f *rig.Fleet, region, img string) error {
 		if err := midSteps(ctx, f, region, img); err != nil {
 			return err
 		}
-		return f.patch(ctx, region, q2q, `{"spec":{"paused":true}}`)
+		return f.Patch(ctx, region, q2q, `{"spec":{"paused":true}}`)
 	}},
-	{"canary, mid-steps, promote full pressed", q2q, func(ctx context.Context, f *testFleet, region, img string) error {
+	{"canary, mid-steps, promote full pressed", q2q, func(ctx context.Context, f *rig.Fleet, region, img string) error {
 		if err := midSteps(ctx, f, region, img); err != nil {
 			return err
 		}
-		return f.patch(ctx, region, q2q, `{"status":{"promoteFull":true}}`, "status")
+		return f.Patch(ctx, region, q2q, `{"status":{"promoteFull":true}}`, "status")
 	}},
-	{"canary, the image was set this moment", q2q, func(ctx context.Context, f *testFleet, region, img string) error {
-		return f.setImage(ctx, region, q2q, img)
+	{"canary, the image was set this moment", q2q, func(ctx context.Context, f *rig.Fleet, region, img string) error {
+		return f.SetImage(ctx, region, q2q, img)
 	}},
-	{"canary, promoted, old pods warm", q2q, func(ctx context.Context, f *testFleet, region, img string) error {
+	{"canary, promoted, old pods warm", q2q, func(ctx context.Context, f *rig.Fleet, region, img string) error {
 		return promoteFully(ctx, f, region, q2q, img)
 	}},
-	{"canary, promoted, old pods warm, no rollback window", q2q, func(ctx context.Context, f *testFleet, region, img string) error {
-		if err := f.patch(ctx, region, q2q, `{"spec":{"rollbackWindow":null}}`); err != nil {
+	{"canary, promoted, old pods warm, no rollback window", q2q, func(ctx context.Context, f *rig.Fleet, region, img string) error {
+		if err := f.Patch(ctx, region, q2q, `{"spec":{"rollbackWindow":null}}`); err != nil {
 			return err
 		}
 		return promoteFully(ctx, f, region, q2q, img)
 	}},
-	{"canary, promoted, old pods gone", q2q, func(ctx context.Context, f *testFleet, region, img string) error {
-		if err := f.patch(ctx, region, q2q, `{"spec":{"rollbackWindow":{"revisions":3}}}`); err != nil {
+	{"canary, promoted, old pods gone", q2q, func(ctx context.Context, f *rig.Fleet, region, img string) error {
+		if err := f.Patch(ctx, region, q2q, `{"spec":{"rollbackWindow":{"revisions":3}}}`); err != nil {
 			return err
 		}
 		if err := promoteFully(ctx, f, region, q2q, img); err != nil {
 			return err
 		}
-		return f.oldPodsGone(ctx, region, q2q)
+		return oldPodsGone(ctx, f, region, q2q)
 	}},
 	{"blue/green, before the switch", gateway, preview},
-	{"blue/green, after the switch, analysis running", gateway, func(ctx context.Context, f *testFleet, region, img string) error {
+	{"blue/green, after the switch, analysis running", gateway, func(ctx context.Context, f *rig.Fleet, region, img string) error {
 		if err := preview(ctx, f, region, img); err != nil {
 			return err
 		}
-		if err := f.patch(ctx, region, gateway, `{"status":{"pauseConditions":null}}`, "status"); err != nil {
+		if err := f.Patch(ctx, region, gateway, `{"status":{"pauseConditions":null}}`, "status"); err != nil {
 			return err
 		}
-		return f.follow(ctx, region, rolloutsGVR, gateway, time.Minute, func(u *unstructured.Unstructured) bool {
-			current := str(u, "status", "currentPodHash")
-			return str(u, "status", "blueGreen", "activeSelector") == current && str(u, "status", "stableRS") != current
+		return f.Follow(ctx, region, rig.RolloutsGVR, gateway, time.Minute, func(u *unstructured.Unstructured) bool {
+			current := rig.Str(u, "status", "currentPodHash")
+			return rig.Str(u, "status", "blueGreen", "activeSelector") == current && rig.Str(u, "status", "stableRS") != current
 		})
 	}},
-	{"blue/green, promoted, old pods warm", gateway, func(ctx context.Context, f *testFleet, region, img string) error {
+	{"blue/green, promoted, old pods warm", gateway, func(ctx context.Context, f *rig.Fleet, region, img string) error {
 		return promoteFully(ctx, f, region, gateway, img)
 	}},
-	{"blue/green, promoted, old pods gone", gateway, func(ctx context.Context, f *testFleet, region, img string) error {
+	{"blue/green, promoted, old pods gone", gateway, func(ctx context.Context, f *rig.Fleet, region, img string) error {
 		if err := promoteFully(ctx, f, region, gateway, img); err != nil {
 			return err
 		}
-		return f.oldPodsGone(ctx, region, gateway)
+		return oldPodsGone(ctx, f, region, gateway)
 	}},
 }
 
 // midSteps brings a canary to its first pause.
-func midSteps(ctx context.Context, f *testFleet, region, img string) error {
-	if err := f.setImage(ctx, region, q2q, img); err != nil {
+func midSteps(ctx context.Context, f *rig.Fleet, region, img string) error {
+	if err := f.SetImage(ctx, region, q2q, img); err != nil {
 		return err
 	}
-	return f.follow(ctx, region, rolloutsGVR, q2q, time.Minute, func(u *unstructured.Unstructured) bool {
-		return settled(u) && num(u, "status", "canary", "weights", "canary", "weight") == 10 && num(u, "status", "currentStepIndex") == 1
+	return f.Follow(ctx, region, rig.RolloutsGVR, q2q, time.Minute, func(u *unstructured.Unstructured) bool {
+		return rig.Settled(u) && rig.Num(u, "status", "canary", "weights", "canary", "weight") == 10 && rig.Num(u, "status", "currentStepIndex") == 1
 	})
 }
 
 // preview brings a blue/green rollout to its pause for promotion.
-func preview(ctx context.Context, f *testFleet, region, img string) error {
-	if err := f.setImage(ctx, region, gateway, img); err != nil {
+func preview(ctx context.Context, f *rig.Fleet, region, img string) error {
+	if err := f.SetImage(ctx, region, gateway, img); err != nil {
 		return err
 	}
-	return f.follow(ctx, region, rolloutsGVR, gateway, time.Minute, func(u *unstructured.Unstructured) bool {
+	return f.Follow(ctx, region, rig.RolloutsGVR, gateway, time.Minute, func(u *unstructured.Unstructured) bool {
 		conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "pauseConditions")
-		return settled(u) && len(conditions) > 0 && imageIn(u, "spec", "template", "spec") == img
+		return rig.Settled(u) && len(conditions) > 0 && rig.ImageIn(u, "spec", "template", "spec") == img
 	})
 }
 
 // promoteFully takes an image past its gates, as an operator in a hurry would.
-func promoteFully(ctx context.Context, f *testFleet, region, rollout, img string) error {
-	if err := f.setImage(ctx, region, rollout, img); err != nil {
+func promoteFully(ctx context.Context, f *rig.Fleet, region, rollout, img string) error {
+	if err := f.SetImage(ctx, region, rollout, img); err != nil {
 		return err
 	}
 	seen := func(u *unstructured.Unstructured) bool {
-		return settled(u) && imageIn(u, "spec", "template", "spec") == img && str(u, "status", "stableRS") != str(u, "status", "currentPodHash")
+		return rig.Settled(u) && rig.ImageIn(u, "spec", "template", "spec") == img && rig.Str(u, "status", "stableRS") != rig.Str(u, "status", "currentPodHash")
 	}
-	if err := f.follow(ctx, region, rolloutsGVR, rollout, time.Minute, seen); err != nil {
+	if err := f.Follow(ctx, region, rig.RolloutsGVR, rollout, time.Minute, seen); err != nil {
 		return err
 	}
-	if err := f.patch(ctx, region, rollout, `{"status":{"promoteFull":true}}`, "status"); err != nil {
+	if err := f.Patch(ctx, region, rollout, `{"status":{"promoteFull":true}}`, "status"); err != nil {
 		return err
 	}
-	return f.follow(ctx, region, rolloutsGVR, rollout, time.Minute, promoted(img))
+	return f.Follow(ctx, region, rig.RolloutsGVR, rollout, time.Minute, rig.Promoted(img))
 }
 
 // oldPodsGone waits until the scale-down delay has taken all pods but the current ones.
-func (f *testFleet) oldPodsGone(ctx context.Context, region, rollout string) error {
-	u, err := f.get(ctx, region, rolloutsGVR, rollout)
+func oldPodsGone(ctx context.Context, f *rig.Fleet, region, rollout string) error {
+	u, err := f.Get(ctx, region, rig.RolloutsGVR, rollout)
 	if err != nil {
 		return err
 	}
-	want := num(u, "spec", "replicas")
-	return f.follow(ctx, region, rolloutsGVR, rollout, time.Minute, func(u *unstructured.Unstructured) bool {
-		return num(u, "status", "replicas") == want && num(u, "status", "availableReplicas") == want
+	want := rig.Num(u, "spec", "replicas")
+	return f.Follow(ctx, region, rig.RolloutsGVR, rollout, time.Minute, func(u *unstructured.Unstructured) bool {
+		return rig.Num(u, "status", "replicas") == want && rig.Num(u, "status", "availableReplicas") == want
 	})
 }
 
 func TestRollbackFindsItsWayFromEveryState(t *testing.T) {
 	// Argo throws the oldest ReplicaSets away by their creation, and the good version here is older than all the others.
-	everywhere(t, order, func(region string) error {
+	rig.Everywhere(t, order, func(region string) error {
 		const keep = `{"spec":{"revisionHistoryLimit":50}}`
-		return errors.Join(fleet.patch(t.Context(), region, q2q, keep), fleet.patch(t.Context(), region, gateway, keep))
+		return errors.Join(fleet.Patch(t.Context(), region, q2q, keep), fleet.Patch(t.Context(), region, gateway, keep))
 	})
 	var table strings.Builder
 	for _, state := range states {
 		t.Run(state.name, func(t *testing.T) {
-			old, img := fleet.currentImage(t, state.rollout), newImage(state.rollout)
-			everywhere(t, order, func(region string) error { return state.reach(t.Context(), fleet, region, img) })
-			unharmed := fleet.noneFailed(t, state.rollout)
+			old, img := fleet.CurrentImage(t, state.rollout), rig.NewImage(state.rollout)
+			rig.Everywhere(t, order, func(region string) error { return state.reach(t.Context(), fleet, region, img) })
+			unharmed := fleet.NoneFailed(t, state.rollout)
 			var result rollbackResult
-			out := fleet.tidegate(t, &result, "rollback", state.rollout, "test: "+state.name)
-			if out.code != 0 || result.Outcome != "rolled-back" {
-				t.Fatalf("exit code %d, outcome %q\n%s\n%s", out.code, result.Outcome, out.stdout, out.stderr)
+			out := fleet.Tidegate(t, &result, "rollback", state.rollout, "test: "+state.name)
+			if out.Code != 0 || result.Outcome != "rolled-back" {
+				t.Fatalf("exit code %d, outcome %q\n%s\n%s", out.Code, result.Outcome, out.Stdout, out.Stderr)
 			}
-			everywhere(t, order, func(region string) error { return fleet.servesOnly(t.Context(), region, state.rollout, old) })
-			everywhere(t, order, func(region string) error {
-				return fleet.follow(t.Context(), region, rolloutsGVR, state.rollout, time.Second, promoted(old))
+			rig.Everywhere(t, order, func(region string) error { return fleet.ServesOnly(t.Context(), region, state.rollout, old) })
+			rig.Everywhere(t, order, func(region string) error {
+				return fleet.Follow(t.Context(), region, rig.RolloutsGVR, state.rollout, time.Second, rig.Promoted(old))
 			})
 			unharmed()
 			var traffic, pods []float64
@@ -178,13 +180,13 @@ func TestRollbackFindsItsWayFromEveryState(t *testing.T) {
 }
 
 func TestSecondRollbackOfTheSameIncidentStays(t *testing.T) {
-	old, img := fleet.currentImage(t, gateway), newImage(gateway)
-	everywhere(t, order, func(region string) error { return promoteFully(t.Context(), fleet, region, gateway, img) })
+	old, img := fleet.CurrentImage(t, gateway), rig.NewImage(gateway)
+	rig.Everywhere(t, order, func(region string) error { return promoteFully(t.Context(), fleet, region, gateway, img) })
 	for _, operator := range []string{"first", "second"} {
 		var result rollbackResult
-		if out := fleet.tidegate(t, &result, "rollback", gateway, operator+" operator"); out.code != 0 {
-			t.Fatalf("%s: exit code %d\n%s", operator, out.code, out.stderr)
+		if out := fleet.Tidegate(t, &result, "rollback", gateway, operator+" operator"); out.Code != 0 {
+			t.Fatalf("%s: exit code %d\n%s", operator, out.Code, out.Stderr)
 		}
-		everywhere(t, order, func(region string) error { return fleet.servesOnly(t.Context(), region, gateway, old) })
+		rig.Everywhere(t, order, func(region string) error { return fleet.ServesOnly(t.Context(), region, gateway, old) })
 	}
 }
