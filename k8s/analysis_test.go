@@ -3,21 +3,22 @@ package k8s_test
 import (
 	"encoding/json"
 	"fmt"
-	"regexp"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	rollouts "github.com/argoproj/argo-rollouts/pkg/apis/rollouts/v1alpha1"
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/promql/parser"
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// use is one place where a Rollout runs templates.
+// use is one place where templates run: in a Rollout, or a template by itself, at its defaults.
 type use struct {
 	where      string
+	rollout    string // "" for a template by itself
 	background bool
 	analysis   rollouts.RolloutAnalysis
 }
@@ -26,48 +27,70 @@ func usesOf(r rollouts.Rollout) []use {
 	var uses []use
 	if b := r.Spec.Strategy.BlueGreen; b != nil {
 		if b.PrePromotionAnalysis != nil {
-			uses = append(uses, use{r.Name + " before promotion", false, *b.PrePromotionAnalysis})
+			uses = append(uses, use{r.Name + " before promotion", r.Name, false, *b.PrePromotionAnalysis})
 		}
 		if b.PostPromotionAnalysis != nil {
-			uses = append(uses, use{r.Name + " after promotion", false, *b.PostPromotionAnalysis})
+			uses = append(uses, use{r.Name + " after promotion", r.Name, false, *b.PostPromotionAnalysis})
 		}
 	}
 	if c := r.Spec.Strategy.Canary; c != nil {
 		if c.Analysis != nil {
-			uses = append(uses, use{r.Name + " background", true, c.Analysis.RolloutAnalysis})
+			uses = append(uses, use{r.Name + " background", r.Name, true, c.Analysis.RolloutAnalysis})
 		}
 		for i, step := range c.Steps {
 			if step.Analysis != nil {
-				uses = append(uses, use{fmt.Sprintf("%s step %d", r.Name, i), false, *step.Analysis})
+				uses = append(uses, use{fmt.Sprintf("%s step %d", r.Name, i), r.Name, false, *step.Analysis})
 			}
 		}
 	}
 	return uses
 }
 
-// eachMetric calls check with every metric of every use, as the controller resolves it. It fails the test for a template
-// that is missing, and for arguments that are missing, or that no template has (which Argo ignores in silence).
+// alone are the arguments that no template has a default for.
+func alone() map[string]string {
+	return map[string]string{
+		"canary-hash": "latest-hash", "stable-hash": "stable-hash", "namespace": "its-namespace",
+		"service": "its-service", "active-service": "its-service", "preview-service": "its-preview", "port": "3000",
+	}
+}
+
+// templates are the analysis templates as `kubectl apply -k k8s/rollouts/analysis/` has them.
+func templates(t *testing.T) map[string]rollouts.AnalysisTemplate {
+	t.Helper()
+	return all[rollouts.AnalysisTemplate](t, build(t, "rollouts/analysis"), "AnalysisTemplate")
+}
+
+// eachMetric calls check with every metric of every template by itself, and of every use in a Rollout, as the controller
+// resolves it. It fails the test for what Argo refuses when a release runs, and for arguments that go nowhere, which Argo
+// ignores in silence.
 func eachMetric(t *testing.T, check func(t *testing.T, u use, m rollouts.Metric)) {
-	f := loadFleet(t)
-	for _, r := range f.rollouts {
+	t.Helper()
+	known := templates(t)
+	for name, template := range known {
+		t.Run(name, func(t *testing.T) {
+			values := defaults(t, []rollouts.AnalysisTemplate{template})
+			maps.Copy(values, alone())
+			for _, m := range template.Spec.Metrics {
+				check(t, use{where: name}, resolve(t, values, m))
+			}
+		})
+	}
+	for _, r := range loadFleet(t).rollouts {
 		for _, u := range usesOf(r) {
 			t.Run(u.where, func(t *testing.T) {
-				known := map[string]bool{}
+				var merged []rollouts.AnalysisTemplate
 				for _, ref := range u.analysis.Templates {
-					template, ok := f.templates[ref.TemplateName]
+					template, ok := known[ref.TemplateName]
 					if !ok {
 						t.Fatalf("no AnalysisTemplate %s", ref.TemplateName)
 					}
-					for _, arg := range template.Spec.Args {
-						known[arg.Name] = true
-					}
-					for _, m := range template.Spec.Metrics {
-						check(t, u, resolve(t, r, template, u.analysis.Args, m))
-					}
+					merged = append(merged, template)
 				}
-				for _, arg := range u.analysis.Args {
-					if !known[arg.Name] {
-						t.Errorf("argument %s goes nowhere", arg.Name)
+				values := defaults(t, merged)
+				maps.Copy(values, passed(t, r, u, merged))
+				for _, template := range merged {
+					for _, m := range template.Spec.Metrics {
+						check(t, u, resolve(t, values, m))
 					}
 				}
 			})
@@ -75,33 +98,65 @@ func eachMetric(t *testing.T, check func(t *testing.T, u use, m rollouts.Metric)
 	}
 }
 
-// resolve puts arguments into a metric as the controller does: as text, into its JSON.
-func resolve(t *testing.T, r rollouts.Rollout, template rollouts.AnalysisTemplate, args []rollouts.AnalysisRunArgument, m rollouts.Metric) rollouts.Metric {
+// defaults merges the arguments of templates as Argo does, which refuses two defaults for one argument.
+func defaults(t *testing.T, merged []rollouts.AnalysisTemplate) map[string]string {
 	t.Helper()
 	values := map[string]string{}
-	for _, arg := range template.Spec.Args {
-		if arg.Value != nil {
+	for _, template := range merged {
+		for _, arg := range template.Spec.Args {
+			if arg.Value == nil {
+				continue
+			}
+			if other, ok := values[arg.Name]; ok && other != *arg.Value {
+				t.Fatalf("%s is %q in %s, and %q in another template of the same analysis", arg.Name, *arg.Value, template.Name, other)
+			}
 			values[arg.Name] = *arg.Value
 		}
 	}
-	for _, arg := range args {
+	return values
+}
+
+// passed are the arguments that a Rollout gives.
+func passed(t *testing.T, r rollouts.Rollout, u use, merged []rollouts.AnalysisTemplate) map[string]string {
+	t.Helper()
+	known, values := map[string]bool{}, map[string]string{}
+	for _, template := range merged {
+		for _, arg := range template.Spec.Args {
+			known[arg.Name] = true
+		}
+	}
+	for _, arg := range u.analysis.Args {
+		if !known[arg.Name] {
+			t.Errorf("argument %s goes nowhere", arg.Name)
+		}
 		switch from := arg.ValueFrom; {
 		case from == nil:
 			values[arg.Name] = arg.Value
 		case from.PodTemplateHashValue != nil && *from.PodTemplateHashValue == rollouts.Latest:
 			values[arg.Name] = "latest-hash"
+		case from.PodTemplateHashValue != nil && *from.PodTemplateHashValue == rollouts.Stable:
+			values[arg.Name] = "stable-hash"
 		case from.FieldRef != nil && from.FieldRef.FieldPath == "metadata.namespace":
 			values[arg.Name] = "its-namespace"
+		case from.FieldRef != nil && from.FieldRef.FieldPath == "metadata.name":
+			values[arg.Name] = r.Name
 		default:
 			t.Errorf("argument %s of %s: %v", arg.Name, r.Name, from)
 		}
 	}
+	return values
+}
+
+// resolve puts arguments into a metric as the controller does: as text, into its JSON.
+func resolve(t *testing.T, values map[string]string, m rollouts.Metric) rollouts.Metric {
+	t.Helper()
 	text, err := json.Marshal(m)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, value := range values {
-		text = []byte(strings.ReplaceAll(string(text), "{{args."+name+"}}", value))
+		quoted := strconv.Quote(value)
+		text = []byte(strings.ReplaceAll(string(text), "{{args."+name+"}}", quoted[1:len(quoted)-1]))
 	}
 	if i := strings.Index(string(text), "{{"); i >= 0 {
 		t.Fatalf("metric %s: no value for %s", m.Name, text[i:min(i+40, len(text))])
@@ -111,6 +166,57 @@ func resolve(t *testing.T, r rollouts.Rollout, template rollouts.AnalysisTemplat
 		t.Fatalf("metric %s: %v", m.Name, err)
 	}
 	return resolved
+}
+
+// Argo merges the templates of one analysis, and refuses it, in the middle of a release, if they do not fit together.
+func TestAnyTemplatesFitTogether(t *testing.T) {
+	known := templates(t)
+	defaults(t, slices.Collect(maps.Values(known)))
+	owner := map[string]string{}
+	for name, template := range known {
+		if len(template.Spec.Metrics) == 0 {
+			t.Errorf("%s measures nothing", name)
+		}
+		for _, m := range template.Spec.Metrics {
+			if owner[m.Name] != "" {
+				t.Errorf("metric %s is in %s and in %s", m.Name, owner[m.Name], name)
+			}
+			owner[m.Name] = name
+		}
+	}
+}
+
+func TestTemplatesHaveTheArgumentsThatTheyUse(t *testing.T) {
+	for name, template := range templates(t) {
+		text, err := json.Marshal(template.Spec.Metrics)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, arg := range template.Spec.Args {
+			if !strings.Contains(string(text), "{{args."+arg.Name+"}}") {
+				t.Errorf("%s: argument %s moves nothing", name, arg.Name)
+			}
+			if _, ok := alone()[arg.Name]; ok != (arg.Value == nil) {
+				t.Errorf("%s: argument %s has the default %v", name, arg.Name, value(arg.Value))
+			}
+		}
+	}
+}
+
+// The kustomization is what is applied; a template that it leaves out is there for the tests alone.
+func TestKustomizationHasEveryTemplate(t *testing.T) {
+	want := slices.AppendSeq(slices.Collect(maps.Keys(thresholds())), maps.Keys(jobGates()))
+	var got []string
+	for _, template := range templates(t) {
+		for _, m := range template.Spec.Metrics {
+			got = append(got, m.Name)
+		}
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("metrics of k8s/rollouts/analysis (-want +got):\n%s", diff)
+	}
 }
 
 func TestRunsCanBeFoundByRollout(t *testing.T) {
@@ -125,6 +231,9 @@ func TestRunsCanBeFoundByRollout(t *testing.T) {
 
 func TestMeasurementsAreLimited(t *testing.T) {
 	eachMetric(t, func(t *testing.T, u use, m rollouts.Metric) {
+		if m.Provider.Job != nil {
+			return
+		}
 		interval, err := m.Interval.Duration()
 		if err != nil || interval < 30*time.Second || interval > time.Minute {
 			t.Errorf("%s: interval %v %v", m.Name, interval, err)
@@ -147,85 +256,22 @@ func TestMeasurementsAreLimited(t *testing.T) {
 	})
 }
 
+// Zero tolerance is not an argument that somebody may raise, and begins with the first second.
+func TestViolationsAreNotTolerated(t *testing.T) {
+	for _, m := range templates(t)["gdpr-compliance-analysis"].Spec.Metrics {
+		if m.FailureLimit == nil || m.FailureLimit.Type != intstr.Int || m.FailureLimit.IntVal != 0 {
+			t.Errorf("%s: failureLimit is %v, and must be written out as 0", m.Name, m.FailureLimit)
+		}
+		if m.Name != "audit-coverage" && m.InitialDelay != "" {
+			t.Errorf("%s looks away for %s", m.Name, m.InitialDelay)
+		}
+	}
+}
+
 // intOf reads a number as Argo does: what is absent, or no number, is 0.
 func intOf(v *intstr.IntOrString) int {
 	if v == nil {
 		return 0
 	}
 	return v.IntValue()
-}
-
-// condition is the form that neither passes nor fails on an empty result and on NaN.
-var condition = regexp.MustCompile(`^len\(result\) > 0 && !isNaN\(result\[0\]\) && result\[0\] (<=|>=|<|>) (0\.\d+)$`)
-
-func TestPassAndFailAreEvidence(t *testing.T) {
-	opposite := map[string]string{"<": ">=", ">": "<="}
-	eachMetric(t, func(t *testing.T, _ use, m rollouts.Metric) {
-		pass, fail := condition.FindStringSubmatch(m.SuccessCondition), condition.FindStringSubmatch(m.FailureCondition)
-		if pass == nil || fail == nil {
-			t.Fatalf("%s: successCondition %q, failureCondition %q", m.Name, m.SuccessCondition, m.FailureCondition)
-		}
-		if opposite[pass[1]] != fail[1] || pass[2] != fail[2] {
-			t.Errorf("%s passes at %s %s, fails at %s %s", m.Name, pass[1], pass[2], fail[1], fail[2])
-		}
-	})
-}
-
-func TestThresholdsAreTheBriefs(t *testing.T) {
-	want := map[string]string{"success-rate": "> 0.99", "server-error-rate": "< 0.01", "client-error-rate": "< 0.01"}
-	eachMetric(t, func(t *testing.T, _ use, m rollouts.Metric) {
-		if !strings.HasSuffix(m.SuccessCondition, " && result[0] "+want[m.Name]) {
-			t.Errorf("%s: %s", m.Name, m.SuccessCondition)
-		}
-	})
-}
-
-func TestQueriesLookAtTheNewVersionOnly(t *testing.T) {
-	status := map[string]string{"success-rate": "[23]..", "server-error-rate": "5..", "client-error-rate": "4.."}
-	eachMetric(t, func(t *testing.T, _ use, m rollouts.Metric) {
-		p := m.Provider.Prometheus
-		if p == nil || p.Address != "http://prometheus-server.monitoring.svc.cluster.local:9090" {
-			t.Fatalf("%s: provider %v", m.Name, p)
-		}
-		expr, err := parser.ParseExpr(p.Query)
-		if err != nil {
-			t.Fatalf("%s: %v\n%s", m.Name, err, p.Query)
-		}
-		statuses := map[string]int{}
-		parser.Inspect(expr, func(node parser.Node, path []parser.Node) error {
-			if v, ok := node.(*parser.VectorSelector); ok {
-				checkSelector(t, v, path)
-				statuses[matcher(v, labels.MatchRegexp, "status")]++
-			}
-			return nil
-		})
-		if diff := cmp.Diff(map[string]int{status[m.Name]: 1, "": 3}, statuses); diff != "" {
-			t.Errorf("%s: status of the selected series (-want +got):\n%s", m.Name, diff)
-		}
-	})
-}
-
-func checkSelector(t *testing.T, v *parser.VectorSelector, path []parser.Node) {
-	t.Helper()
-	if v.Name != "http_requests_total" || matcher(v, labels.MatchEqual, "namespace") != "its-namespace" ||
-		matcher(v, labels.MatchEqual, "rollouts_pod_template_hash") != "latest-hash" {
-		t.Errorf("selects %s", v)
-	}
-	summed := false
-	for _, node := range path {
-		sum, ok := node.(*parser.AggregateExpr)
-		summed = summed || ok && sum.Op == parser.SUM && len(sum.Grouping) == 0 && !sum.Without
-	}
-	if !summed {
-		t.Errorf("%s is not summed into one series, and Argo looks at the first one only", v)
-	}
-}
-
-func matcher(v *parser.VectorSelector, kind labels.MatchType, name string) string {
-	for _, m := range v.LabelMatchers {
-		if m.Name == name && m.Type == kind {
-			return m.Value
-		}
-	}
-	return ""
 }

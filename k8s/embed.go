@@ -4,7 +4,7 @@ package k8s
 
 import "embed"
 
-// FS holds base, components and rollouts under the paths that they have below k8s/.
+// FS holds base, components, overlays and rollouts under the paths that they have below k8s/.
 //
-//go:embed base components rollouts
+//go:embed base components overlays rollouts
 var FS embed.FS

@@ -2,14 +2,19 @@ package k8s_test
 
 import (
 	"encoding/json"
+	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
 )
 
@@ -21,6 +26,8 @@ func TestInstallation(t *testing.T) {
 	t.Run("needs nothing but Kubernetes", func(t *testing.T) { checkBareCluster(t, install) })
 	t.Run("is the version that we compile against", func(t *testing.T) { checkVersion(t, append(dashboard, install...)) })
 	t.Run("controller reads no Secret but its own", func(t *testing.T) { checkPermissions(t, install) })
+	t.Run("view reads and nobody writes a verdict but admin", func(t *testing.T) { checkAggregates(t, install) })
+	t.Run("controller is reached and reaches where it must", func(t *testing.T) { checkNetwork(t, install) })
 	t.Run("dashboard only reads and is not exposed", func(t *testing.T) { checkDashboard(t, dashboard) })
 }
 
@@ -103,19 +110,114 @@ func checkPermissions(t *testing.T, objects []object) {
 	}
 }
 
+// checkAggregates holds the roles that Kubernetes adds to its own. It adds view to edit, and edit to admin.
+func checkAggregates(t *testing.T, objects []object) {
+	roles := all[rbacv1.ClusterRole](t, objects, "ClusterRole")
+	for _, to := range []string{"view", "edit", "admin"} {
+		role := roles["argo-rollouts-aggregate-to-"+to]
+		if role.Labels["rbac.authorization.k8s.io/aggregate-to-"+to] != "true" {
+			t.Errorf("nothing is aggregated to %s: %v", to, role.Labels)
+		}
+		for _, rule := range role.Rules {
+			if to == "view" && !slices.Equal(rule.Verbs, []string{"get", "list", "watch"}) {
+				t.Errorf("view may %s %s", rule.Verbs, rule.Resources)
+			}
+			// An AnalysisRun has no status subresource: to write it is to write its verdict.
+			if to == "edit" && slices.Contains(rule.Resources, "analysisruns") &&
+				(slices.Contains(rule.Verbs, "patch") || slices.Contains(rule.Verbs, "update")) {
+				t.Errorf("edit may %s AnalysisRuns, verdicts included", rule.Verbs)
+			}
+			if to != "view" && slices.Contains(rule.Resources, "clusteranalysistemplates") {
+				t.Errorf("%s of one namespace may %s what belongs to no namespace", to, rule.Verbs)
+			}
+		}
+	}
+}
+
+// checkNetwork holds the controller's policy against what the controller listens on and whom it asks.
+func checkNetwork(t *testing.T, objects []object) {
+	policy := all[networkingv1.NetworkPolicy](t, objects, "NetworkPolicy")["argo-rollouts"]
+	controller := all[appsv1.Deployment](t, objects, "Deployment")["argo-rollouts"].Spec.Template
+	if !governs(policy, controller.Labels) {
+		t.Fatalf("the policy %v of %v does not govern both ways of %v", policy.Spec.PolicyTypes, policy.Spec.PodSelector, controller.Labels)
+	}
+	var in []int32
+	for _, rule := range policy.Spec.Ingress {
+		if slices.Contains(ports(rule.Ports), 8090) && len(rule.From) == 0 {
+			t.Error("anybody may read the metrics")
+		}
+		in = append(in, ports(rule.Ports)...)
+	}
+	var listens []int32
+	for _, port := range controller.Spec.Containers[0].Ports {
+		listens = append(listens, port.ContainerPort)
+	}
+	if !slices.Equal(slices.Sorted(slices.Values(in)), slices.Sorted(slices.Values(listens))) {
+		t.Errorf("the policy lets %v in, the controller listens on %v", in, listens)
+	}
+	var out []int32
+	for _, rule := range policy.Spec.Egress {
+		if len(rule.Ports) == 0 {
+			t.Error("the controller may call any port")
+		}
+		out = append(out, ports(rule.Ports)...)
+	}
+	want := []int32{53, 443, 6443} // DNS and the API server
+	for name, template := range loadFleet(t).templates {
+		for _, arg := range template.Spec.Args {
+			if arg.Name != "prometheus-address" || arg.Value == nil {
+				continue
+			}
+			address, err := url.Parse(*arg.Value)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			port, err := strconv.ParseInt(address.Port(), 10, 32)
+			if err != nil || !strings.Contains(address.Hostname(), ".monitoring.svc.") {
+				t.Errorf("%s asks %s; the policy knows a Prometheus in monitoring (%v)", name, address, err)
+			}
+			want = append(want, int32(port))
+		}
+	}
+	slices.Sort(want)
+	slices.Sort(out)
+	if got := slices.Compact(out); !slices.Equal(got, slices.Compact(want)) {
+		t.Errorf("the policy lets the controller call %v, it needs %v", got, slices.Compact(want))
+	}
+}
+
+// governs tells that a policy selects pods with these labels, and judges what comes in and what goes out.
+func governs(policy networkingv1.NetworkPolicy, pod map[string]string) bool {
+	selector, err := metav1.LabelSelectorAsSelector(&policy.Spec.PodSelector)
+	return err == nil && selector.Matches(labels.Set(pod)) &&
+		slices.Equal(policy.Spec.PolicyTypes, []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress})
+}
+
+func ports(rule []networkingv1.NetworkPolicyPort) []int32 {
+	var numbers []int32
+	for _, port := range rule {
+		numbers = append(numbers, port.Port.IntVal)
+	}
+	return numbers
+}
+
 func checkDashboard(t *testing.T, objects []object) {
 	for name, role := range all[rbacv1.ClusterRole](t, objects, "ClusterRole") {
 		for _, rule := range role.Rules {
 			if slices.ContainsFunc(rule.Verbs, func(verb string) bool {
-				return !slices.Contains([]string{"get", "list", "watch"}, verb)
+				return !slices.Contains([]string{"list", "watch"}, verb)
 			}) {
 				t.Errorf("ClusterRole %s: %s on %s", name, rule.Verbs, rule.Resources)
 			}
 		}
 	}
-	container := all[appsv1.Deployment](t, objects, "Deployment")["argo-rollouts-dashboard"].Spec.Template.Spec.Containers[0]
-	if !slices.Contains(container.Args, "--address=127.0.0.1") {
-		t.Errorf("the dashboard listens beyond its pod: %s", container.Args)
+	pod := all[appsv1.Deployment](t, objects, "Deployment")["argo-rollouts-dashboard"].Spec.Template
+	if args := pod.Spec.Containers[0].Args; !slices.Contains(args, "--address=127.0.0.1") {
+		t.Errorf("the dashboard listens beyond its pod: %s", args)
+	}
+	policy := all[networkingv1.NetworkPolicy](t, objects, "NetworkPolicy")["argo-rollouts-dashboard"]
+	if !governs(policy, pod.Labels) || len(policy.Spec.Ingress) > 0 {
+		t.Errorf("the network lets somebody reach the dashboard: %v", policy.Spec)
 	}
 	if service := all[corev1.Service](t, objects, "Service")["argo-rollouts-dashboard"]; service.Spec.Type != corev1.ServiceTypeClusterIP {
 		t.Errorf("the dashboard's Service is of type %q", service.Spec.Type)

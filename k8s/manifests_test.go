@@ -15,7 +15,9 @@ import (
 	rollouts "github.com/argoproj/argo-rollouts/pkg/apis/rollouts/v1alpha1"
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -146,8 +148,16 @@ func decodeStrictly(t *testing.T, objects []object) {
 			into = new(rbacv1.RoleBinding)
 		case "ClusterRoleBinding.rbac.authorization.k8s.io":
 			into = new(rbacv1.ClusterRoleBinding)
+		case "NetworkPolicy.networking.k8s.io":
+			into = new(networkingv1.NetworkPolicy)
+		case "HorizontalPodAutoscaler.autoscaling":
+			into = new(autoscalingv2.HorizontalPodAutoscaler)
+		case "ResourceQuota":
+			into = new(corev1.ResourceQuota)
 		case "VirtualService.networking.istio.io":
 			into = new(virtualService)
+		case "HTTPRoute.gateway.networking.k8s.io":
+			into = new(httpRoute)
 		case "ServiceMonitor.monitoring.coreos.com", "CustomResourceDefinition.apiextensions.k8s.io":
 			continue // no Go type at hand; CRDs are compared with their source by internal/crdgen
 		default:

@@ -17,20 +17,48 @@ import (
 // service is a row of the platform's table of services.
 type service struct {
 	name, container string
-	port            int32
+	port, replicas  int32
+	latency         []string // in seconds, below which p50, p95 and p99 must be; nil for those of an API
 	check           func(*testing.T, service, fleet)
 	// blue/green
-	manual    bool
-	scaleDown int32 // seconds
+	before, after []string // gates, around the switch
+	delay         int32    // seconds from the gates before the switch to the switch; 0 for as long as somebody takes
+	scaleDown     int32    // seconds
 	// canary
-	weights []int32
-	pause   time.Duration
+	gates    []string // at each weight, and in the background
+	weights  []int32
+	pause    time.Duration
+	byHand   bool // after the last gate
+	byWeight bool // a step wants as many requests a minute as its weight has percent
 }
 
 func services() []service {
+	model := []string{"0.4", "0.8", "1.6"}
 	return []service{
-		{name: "teei-api-gateway", container: "api-gateway", port: 3000, check: checkBlueGreen, manual: true, scaleDown: 300},
-		{name: "teei-q2q-ai", container: "q2q-ai", port: 3005, check: checkCanary, weights: []int32{10, 25, 50}, pause: 5 * time.Minute},
+		{
+			name: "teei-api-gateway", container: "api-gateway", port: 3000, replicas: 3, check: checkBlueGreen, scaleDown: 300,
+			before: []string{"smoke-test"}, after: []string{"success-rate", "latency"},
+		},
+		{
+			name: "teei-reporting", container: "reporting", port: 3014, replicas: 3, latency: model, check: checkBlueGreen, scaleDown: 600,
+			before: []string{"genai-smoke"}, after: []string{"genai-token", "success-rate", "latency"},
+		},
+		{
+			name: "teei-corp-cockpit-astro", container: "corp-cockpit", port: 4321, replicas: 3, check: checkBlueGreen, scaleDown: 300, delay: 600,
+			before: []string{"visual-regression", "smoke-test"}, after: []string{"success-rate", "latency", "web-vitals"},
+		},
+		{
+			name: "teei-q2q-ai", container: "q2q-ai", port: 3005, replicas: 5, latency: model, check: checkCanary,
+			weights: []int32{10, 25, 50}, pause: 5 * time.Minute, gates: []string{"success-rate", "latency", "ai-quality", "genai-token"},
+		},
+		{
+			name: "teei-analytics", container: "analytics", port: 3011, replicas: 5, latency: []string{"1", "2", "4"}, check: checkCanary,
+			weights: []int32{5, 20, 50}, pause: 10 * time.Minute, gates: []string{"success-rate", "latency", "clickhouse-performance"}, byWeight: true,
+		},
+		{
+			name: "teei-data-residency", container: "data-residency", port: 3013, replicas: 5, check: checkCanary, byHand: true,
+			weights: []int32{5, 15, 30, 60}, pause: 15 * time.Minute, gates: []string{"gdpr-compliance", "success-rate", "latency"}, byWeight: true,
+		},
 	}
 }
 
@@ -66,6 +94,9 @@ func TestRolloutsAreAsSpecified(t *testing.T) {
 			if !ok {
 				t.Fatal("no such Rollout")
 			}
+			if got := value(r.Spec.Replicas); got != s.replicas {
+				t.Errorf("replicas: %v, want %d", got, s.replicas)
+			}
 			checkPods(t, s, r)
 			checkWayBack(t, r)
 			checkBudget(t, f.budgets[s.name], r)
@@ -74,6 +105,21 @@ func TestRolloutsAreAsSpecified(t *testing.T) {
 	}
 	if len(f.rollouts) != len(services()) {
 		t.Errorf("%d Rollouts, the table has %d", len(f.rollouts), len(services()))
+	}
+}
+
+// The lab selects by it what belongs to a service, and so may anybody.
+func TestEveryObjectSaysWhoseItIs(t *testing.T) {
+	for _, dir := range []string{"rollouts/blue-green", "rollouts/canary", "overlays/gateway-api/rollouts", "overlays/production/rollouts"} {
+		for _, o := range build(t, dir) {
+			if o.Kind == "AnalysisTemplate" {
+				continue // everybody's
+			}
+			if !slices.ContainsFunc(services(), func(s service) bool { return s.name == o.Labels["app"] }) ||
+				!strings.HasPrefix(o.Name, o.Labels["app"]) || o.Labels["app.kubernetes.io/part-of"] != "teei-csr" {
+				t.Errorf("%s: %s %s has the labels %v", dir, o.Kind, o.Name, o.Labels)
+			}
+		}
 	}
 }
 
@@ -92,6 +138,9 @@ func checkPods(t *testing.T, s service, r rollouts.Rollout) {
 	}
 	wantScrape := map[string]string{
 		"prometheus.io/scrape": "true", "prometheus.io/path": "/metrics", "prometheus.io/port": strconv.Itoa(int(s.port)),
+	}
+	if template.Labels["app"] != s.name || template.Labels["app.kubernetes.io/part-of"] != "teei-csr" {
+		t.Errorf("labels: %v", template.Labels)
 	}
 	if diff := cmp.Diff(wantScrape, template.Annotations); diff != "" {
 		t.Errorf("annotations (-want +got):\n%s", diff)
@@ -156,110 +205,6 @@ func checkService(t *testing.T, f fleet, r rollouts.Rollout, name string, port i
 
 func selects(selector map[string]string, r rollouts.Rollout) bool {
 	return len(selector) > 0 && labels.SelectorFromSet(selector).Matches(labels.Set(r.Spec.Template.Labels))
-}
-
-func checkBlueGreen(t *testing.T, s service, f fleet) {
-	t.Helper()
-	r := f.rollouts[s.name]
-	b := r.Spec.Strategy.BlueGreen
-	if b == nil {
-		t.Fatal("not blue/green")
-	}
-	if b.ActiveService != s.name || b.PreviewService != s.name+"-preview" {
-		t.Errorf("services %s, %s", b.ActiveService, b.PreviewService)
-	}
-	checkService(t, f, r, b.ActiveService, s.port)
-	checkService(t, f, r, b.PreviewService, s.port)
-	if b.AutoPromotionEnabled == nil || *b.AutoPromotionEnabled == s.manual {
-		t.Errorf("autoPromotionEnabled: %v", value(b.AutoPromotionEnabled))
-	}
-	if b.ScaleDownDelaySeconds == nil || *b.ScaleDownDelaySeconds != s.scaleDown {
-		t.Errorf("scaleDownDelaySeconds: %v", value(b.ScaleDownDelaySeconds))
-	}
-	if d := b.AbortScaleDownDelaySeconds; d == nil || *d != 0 {
-		t.Errorf("abortScaleDownDelaySeconds: %v; anything but 0 can take the active pods away after an abort", value(d))
-	}
-	if b.PostPromotionAnalysis == nil {
-		t.Error("nothing judges the version that users get")
-	}
-}
-
-func checkCanary(t *testing.T, s service, f fleet) {
-	t.Helper()
-	r := f.rollouts[s.name]
-	c := r.Spec.Strategy.Canary
-	if c == nil {
-		t.Fatal("not a canary")
-	}
-	for _, name := range []string{s.name, c.StableService, c.CanaryService} {
-		checkService(t, f, r, name, s.port)
-	}
-	checkSteps(t, s, c)
-	checkRoute(t, s, f, c)
-	if c.DynamicStableScale {
-		t.Error("dynamicStableScale: stable could not take the traffic back at once")
-	}
-	if d := c.AbortScaleDownDelaySeconds; d == nil || *d < 1 || *d > 10 {
-		t.Errorf("abortScaleDownDelaySeconds: %v; 0 never removes the canary, more lets the selector flip for longer", value(d))
-	}
-	if d := c.ScaleDownDelaySeconds; d == nil || *d != 300 {
-		t.Errorf("scaleDownDelaySeconds: %v", d)
-	}
-	p := c.ReplicaProgressThreshold
-	if p == nil || p.Type != rollouts.ProgressTypePercentage || p.Value < 80 || p.Value > 90 ||
-		(*r.Spec.Replicas-1)*100 < *r.Spec.Replicas*p.Value {
-		t.Errorf("replicaProgressThreshold %v of %d replicas does not bear one missing pod", p, *r.Spec.Replicas)
-	}
-	if a := c.Analysis; a == nil || a.StartingStep == nil || int(*a.StartingStep) >= len(c.Steps) || c.Steps[*a.StartingStep-1].SetWeight == nil {
-		t.Errorf("background analysis does not start with the first traffic: %v", a)
-	}
-}
-
-// checkSteps wants weight, pause, analysis, as often as there are weights.
-func checkSteps(t *testing.T, s service, c *rollouts.CanaryStrategy) {
-	t.Helper()
-	var weights []int32
-	for i, step := range c.Steps {
-		switch i % 3 {
-		case 0:
-			if step.SetWeight != nil {
-				weights = append(weights, *step.SetWeight)
-			}
-		case 1:
-			if step.Pause == nil || time.Duration(step.Pause.DurationSeconds())*time.Second != s.pause {
-				t.Errorf("step %d is no pause of %s: %v", i, s.pause, step)
-			}
-		case 2:
-			if step.Analysis == nil {
-				t.Errorf("step %d is no analysis: %v", i, step)
-			}
-		}
-	}
-	if !slices.Equal(weights, s.weights) || len(c.Steps) != 3*len(s.weights) {
-		t.Errorf("weights %v in %d steps, want %v", weights, len(c.Steps), s.weights)
-	}
-}
-
-func checkRoute(t *testing.T, s service, f fleet, c *rollouts.CanaryStrategy) {
-	t.Helper()
-	if c.TrafficRouting == nil || c.TrafficRouting.Istio == nil || c.TrafficRouting.Istio.VirtualService == nil {
-		t.Fatal("weights are not routed by Istio")
-	}
-	named := c.TrafficRouting.Istio.VirtualService
-	v, ok := f.routes[named.Name]
-	if !ok || named.Name != s.name+"-vsvc" {
-		t.Fatalf("VirtualService %s", named.Name)
-	}
-	if !slices.Equal(v.Spec.Hosts, []string{s.name}) || len(v.Spec.HTTP) != 1 || !slices.Equal(named.Routes, []string{v.Spec.HTTP[0].Name}) {
-		t.Fatalf("VirtualService %s: hosts %v, routes %v, the Rollout names %v", named.Name, v.Spec.Hosts, v.Spec.HTTP, named.Routes)
-	}
-	weights := map[string]int{}
-	for _, r := range v.Spec.HTTP[0].Route {
-		weights[r.Destination.Host] = r.Weight
-	}
-	if diff := cmp.Diff(map[string]int{c.StableService: 100, c.CanaryService: 0}, weights); diff != "" {
-		t.Errorf("route before the first release (-want +got):\n%s", diff)
-	}
 }
 
 // value prints what a pointer points to.
