@@ -52,7 +52,9 @@ func (o *demoOptions) run(ctx context.Context) error {
 	}
 	defer os.RemoveAll(dir)
 	o.say("Four regions, each etcd, kube-apiserver, kube-controller-manager, Argo Rollouts and Prometheus; time runs %d times faster.", o.speed)
-	regions, err := lab.Start(ctx, lab.Options{Dir: dir, Speed: o.speed, Progress: labProgress(o.err)})
+	regions, err := lab.Start(ctx, lab.Options{
+		Dir: dir, Speed: o.speed, Services: []string{blueGreenService, canaryService}, Progress: labProgress(o.err),
+	})
 	if err != nil {
 		return err
 	}

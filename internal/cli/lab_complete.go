@@ -3,6 +3,7 @@ package cli
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -41,6 +42,22 @@ func labImages(cmd *cobra.Command, c *lab.Client, args []string) []string {
 	}
 	delete(names, "")
 	return slices.Sorted(maps.Keys(names))
+}
+
+// completeServices completes the last word of a list with the services that are not in it yet.
+func completeServices(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+	known, err := lab.Services()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	before := typed[:strings.LastIndex(typed, ",")+1]
+	var words []string
+	for _, name := range known {
+		if !slices.Contains(strings.Split(before, ","), name) {
+			words = append(words, before+name)
+		}
+	}
+	return words, cobra.ShellCompDirectiveNoFileComp
 }
 
 // labLogs are a region, then a component that has a log.

@@ -27,6 +27,7 @@ the components are built, which takes some minutes. Stopped half way, it leaves 
 The kubeconfig is the lab's own, with a context k8s-<region> for each region; yours is never touched.`,
 		Example: `  tidegate lab up
   tidegate lab up --regions us-west,eu-west --speed 30
+  tidegate lab up --services teei-q2q-ai,teei-api-gateway
   tidegate lab up --dir /tmp/second        # a second lab beside the first`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
@@ -35,7 +36,9 @@ The kubeconfig is the lab's own, with a context k8s-<region> for each region; yo
 	f.StringSliceVar(&o.options.Regions, "regions", lab.DefaultRegions(), "names of the regions, in order")
 	f.IntVar(&o.options.Speed, "speed", 1, "time lapse: divide every pause, interval, delay and PromQL range of what is applied by this")
 	f.Float64Var(&o.options.Load, "load", 50, "requests per second sent to each Rollout in each region; 0 for none")
+	f.StringSliceVar(&o.options.Services, "services", nil, "names of the Rollouts to run, with what belongs to them (default all of k8s/rollouts)")
 	f.BoolVar(&o.options.Empty, "empty", false, "no services, only Argo Rollouts")
+	_ = cmd.RegisterFlagCompletionFunc("services", completeServices)
 	o.dir.add(cmd)
 	return cmd
 }

@@ -48,7 +48,7 @@ type cluster struct {
 // One lab for all of them: a lab with services takes a while to start. The last one breaks it.
 func TestRegionWithServices(t *testing.T) {
 	o := empty(t)
-	o.Empty, o.Speed = false, speed
+	o.Empty, o.Speed, o.Services = false, speed, []string{app}
 	l := start(t, o)
 	c := cluster{lab: l, name: o.Regions[0]}
 	c.config = fromKubeconfig(t, l.Kubeconfig())
@@ -57,6 +57,7 @@ func TestRegionWithServices(t *testing.T) {
 	t.Run("LogsThroughTheAPIServer", c.testLogsThroughTheAPIServer)
 	t.Run("ControllerWorksWithTheManifestsRBACAlone", c.testControllerWorksWithTheManifestsRBACAlone)
 	t.Run("WrongTokenIsRefused", c.testWrongTokenIsRefused)
+	t.Run("KindsThatServicesBringAreTaken", c.testKindsThatServicesBringAreTaken)
 	t.Run("FilesAreTheOwnersAlone", c.testFilesAreTheOwnersAlone)
 	t.Run("StatusTellsWhoDied", c.testStatusTellsWhoDied)
 }
@@ -220,6 +221,48 @@ func (c cluster) testWrongTokenIsRefused(t *testing.T) {
 	}
 	if state := status(t, c.lab); state.Phase != lab.PhaseReady {
 		t.Errorf("the lab is %s after a wrong token was used to take it down", state.Phase)
+	}
+}
+
+// extras are kinds that services may bring along. A region has no controller for some of them, but refuses none.
+const extras = `
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: extra}
+spec:
+  scaleTargetRef: {apiVersion: argoproj.io/v1alpha1, kind: Rollout, name: teei-q2q-ai}
+  minReplicas: 5
+  maxReplicas: 10
+  metrics:
+  - {type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 70}}}
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: extra}
+spec: {maxUnavailable: 1, selector: {matchLabels: {app: extra}}}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: extra}
+spec: {podSelector: {matchLabels: {app: extra}}}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: extra}
+spec: {host: extra}
+`
+
+func (c cluster) testKindsThatServicesBringAreTaken(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "extras.yaml")
+	if err := os.WriteFile(path, []byte(extras), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	objs, err := c.lab.Manifests("", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.lab.Apply(within(t, soon, "the API server takes what services bring"), c.name, objs); err != nil {
+		t.Error(err)
 	}
 }
 

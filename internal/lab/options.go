@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 )
 
 // Variable names the environment variable that says where a lab's state folder is.
@@ -28,6 +29,7 @@ type Options struct {
 	Regions    []string    // in order; default us-west, us-east, eu-west, eu-central
 	Speed      int         // pauses, intervals and delays of what is applied are divided by it; default 1
 	Load       float64     // requests per second sent to each Rollout in each region; default 50, negative for none
+	Services   []string    // Rollouts of k8s/rollouts to run, with what belongs to them; default all of Services
 	Empty      bool        // no workloads
 	Cache      string      // where built components are kept; see build.Options
 	Executable string      // the tidegate binary to run as supervisor; default this one
@@ -102,7 +104,10 @@ func (o Options) check() error {
 	if !(o.Load <= maxRate) {
 		return fmt.Errorf("load %v: want at most %d requests a second", o.Load, maxRate)
 	}
-	return nil
+	if o.Empty && len(o.Services) > 0 {
+		return fmt.Errorf("services %s are named for a lab that is to be empty", strings.Join(o.Services, ", "))
+	}
+	return checkServices(o.Services)
 }
 
 // resolve makes a state folder's path absolute; "" is the default one.

@@ -62,6 +62,10 @@ func TestCompleteRefuses(t *testing.T) {
 		{Options{Load: 20_000}, "load 20000"},
 		{Options{Load: math.Inf(1)}, "load +Inf"},
 		{Options{Load: math.NaN()}, "load NaN"},
+		{Options{Services: []string{"teei-q2q-ai", "checkout"}}, `service "checkout": k8s/rollouts has no such Rollout; want some of `},
+		{Options{Services: []string{""}}, `service "": `},
+		{Options{Services: []string{"teei-q2q-ai", "teei-q2q-ai"}}, "service teei-q2q-ai is named twice"},
+		{Options{Services: []string{"teei-q2q-ai"}, Empty: true}, "services teei-q2q-ai are named for a lab that is to be empty"},
 		{Options{Dir: "/"}, "root folder"},
 	} {
 		if _, err := tc.o.Complete(); err == nil || !strings.Contains(err.Error(), tc.want) {

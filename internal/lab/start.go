@@ -110,7 +110,7 @@ func spawn(o Options, binaries build.Binaries, held *os.File) (*Lab, *os.File, e
 		_ = cmd.Wait() // how it ended is in its events and its log
 	}()
 	line, err := json.Marshal(order{
-		Dir: o.Dir, Regions: o.Regions, Speed: o.Speed, Load: o.Load, Empty: o.Empty, Binaries: binaries,
+		Dir: o.Dir, Regions: o.Regions, Speed: o.Speed, Load: o.Load, Services: o.Services, Empty: o.Empty, Binaries: binaries,
 	})
 	if err == nil {
 		_, err = leash.Write(append(line, '\n'))

@@ -35,6 +35,7 @@ type order struct {
 	Regions  []string       `json:"regions"`
 	Speed    int            `json:"speed"`
 	Load     float64        `json:"load"`
+	Services []string       `json:"services"` // none are all
 	Empty    bool           `json:"empty"`
 	Binaries build.Binaries `json:"binaries"`
 }

@@ -27,7 +27,7 @@ func TestLeash(t *testing.T) {
 }
 
 func TestOrderGoesDownTheLeash(t *testing.T) {
-	want := order{Dir: "/state", Regions: []string{"us-west"}, Speed: 30, Load: 50, Empty: true}
+	want := order{Dir: "/state", Regions: []string{"us-west"}, Speed: 30, Load: 50, Services: []string{"checkout"}, Empty: true}
 	line, err := json.Marshal(want)
 	if err != nil {
 		t.Fatal(err)
@@ -92,11 +92,15 @@ func TestEventsEndWithTheLast(t *testing.T) {
 
 func TestOwnImages(t *testing.T) {
 	for image, want := range map[string]bool{
-		"ghcr.io/henrigkroine/tidegate:v1": true,
-		"registry:5000/tidegate@sha256:01": true,
-		"tidegate":                         true,
-		"ghcr.io/tidegate/other:v1":        false,
-		"ghcr.io/x/tidegate-probe:v1":      false,
+		"ghcr.io/henrigkroine/tidegate:v1":               true,
+		"registry:5000/tidegate@sha256:01":               true,
+		"tidegate":                                       true,
+		"ghcr.io/tidegate/other:v1":                      false,
+		"ghcr.io/x/tidegate-chromium:v0.1.0":             true,
+		"registry:5000/x/tidegate-chromium:v1@sha256:01": true,
+		"ghcr.io/x/tidegates:v1":                         false,
+		"ghcr.io/x/not-tidegate:v1":                      false,
+		"ghcr.io/tidegate-tools/other:v1":                false,
 	} {
 		if got := own(image); got != want {
 			t.Errorf("own(%q) = %v", image, got)

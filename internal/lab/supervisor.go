@@ -147,16 +147,17 @@ func (s *supervisor) build() error {
 	return nil
 }
 
-// own says whether an image is Tidegate's own: its Jobs run as processes.
+// own says whether an image is Tidegate's own, alone or with what some Jobs need beside it, such as tidegate-chromium:
+// its containers run as processes.
 func own(image string) bool {
 	name, _, _ := strings.Cut(path.Base(image), "@")
 	name, _, _ = strings.Cut(name, ":")
-	return name == "tidegate"
+	return name == "tidegate" || strings.HasPrefix(name, "tidegate-")
 }
 
 // workloads reads what every region runs, at the lab's speed.
 func (s *supervisor) workloads() ([]*unstructured.Unstructured, error) {
-	objs, err := region.ReadTree(k8s.FS, "rollouts/analysis", "rollouts/blue-green", "rollouts/canary")
+	objs, err := workloadsIn(k8s.FS, s.order.Services)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package image
 import (
 	"encoding/json"
 	"math"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -18,13 +19,20 @@ func TestValidate(t *testing.T) {
 		want string // part of the message; "" is valid
 	}{
 		{"healthy", Behaviour{}, ""},
-		{"everything", Behaviour{Errors: 1, Latency: 2, Crash: true, SlowStart: time.Second, Tokens: 1.4, Violations: []string{"pii", "residency"}}, ""},
+		{"everything", everything(), ""},
 		{"percent instead of share", Behaviour{Errors: 5}, "errors: 5 is no share"},
 		{"negative share", Behaviour{Errors: -0.1}, "errors:"},
 		{"NaN share", Behaviour{Errors: math.NaN()}, "errors:"},
 		{"negative factor", Behaviour{Latency: -1}, "latency: -1 is no factor"},
 		{"infinite factor", Behaviour{Tokens: math.Inf(1)}, "tokens: +Inf is no factor"},
 		{"NaN factor", Behaviour{Latency: math.NaN()}, "latency:"},
+		{"more fail than there are", Behaviour{Errors: 0.6, ClientErrors: 0.5}, "errors and clientErrors: 1.1 of the requests fail"},
+		{"NaN client errors", Behaviour{ClientErrors: math.NaN()}, "clientErrors: NaN is no share"},
+		{"percent of quality", Behaviour{Quality: 60}, "quality: 60 is no share"},
+		{"negative audit", Behaviour{Unaudited: -1}, "unaudited: -1 is no share"},
+		{"huge factor", Behaviour{Queries: 10_001}, "queries: 10001 is no factor: want 0 (unchanged) to 10000"},
+		{"NaN vitals", Behaviour{Vitals: math.NaN()}, "vitals: NaN is no factor"},
+		{"unknown page", Behaviour{Page: "upside-down"}, `page: "upside-down" is not known: want moved or recoloured`},
 		{"negative start", Behaviour{SlowStart: -time.Second}, "slowStart: -1s is negative"},
 		{"label that breaks Prometheus", Behaviour{Violations: []string{"a b"}}, `violations: "a b" is no kind`},
 		{"twice", Behaviour{Violations: []string{"pii", "pii"}}, `violations: "pii" is named twice`},
@@ -39,14 +47,41 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+// everything is told all there is to tell.
+func everything() Behaviour {
+	return Behaviour{
+		Errors: 0.05, ClientErrors: 0.95, Latency: 2, Crash: true, SlowStart: 90 * time.Second, Tokens: 1.4, Garbled: true,
+		Quality: 0.6, Queries: 10, Vitals: 3, Page: PageMoved, Violations: []string{"pii", "residency"}, Unaudited: 0.1,
+	}
+}
+
+// TestEverythingIsEverything keeps everything, and with it the tests that use it, complete when a field is added.
+func TestEverythingIsEverything(t *testing.T) {
+	full := reflect.ValueOf(everything())
+	for i := range full.NumField() {
+		name := full.Type().Field(i).Name
+		if full.Field(i).IsZero() {
+			t.Errorf("everything does not tell %s", name)
+		}
+		var one Behaviour
+		reflect.ValueOf(&one).Elem().Field(i).Set(full.Field(i))
+		if one.IsZero() {
+			t.Errorf("a behaviour with nothing but %s counts as healthy", name)
+		}
+	}
+	if !(Behaviour{Violations: []string{}}).IsZero() {
+		t.Error("an empty list of violations counts as one")
+	}
+}
+
 func TestJSON(t *testing.T) {
-	full := Behaviour{Errors: 0.05, Latency: 2, Crash: true, SlowStart: 90 * time.Second, Tokens: 1.4, Violations: []string{"pii"}}
 	for _, tc := range []struct {
 		b    Behaviour
 		want string
 	}{
 		{Behaviour{}, `{}`},
-		{full, `{"errors":0.05,"latency":2,"crash":true,"slowStart":"1m30s","tokens":1.4,"violations":["pii"]}`},
+		{everything(), `{"errors":0.05,"clientErrors":0.95,"latency":2,"crash":true,"slowStart":"1m30s","tokens":1.4,"garbled":true,` +
+			`"quality":0.6,"queries":10,"vitals":3,"page":"moved","violations":["pii","residency"],"unaudited":0.1}`},
 	} {
 		got, err := json.Marshal(tc.b)
 		if err != nil || string(got) != tc.want {

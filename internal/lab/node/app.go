@@ -1,10 +1,10 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
-	"math"
 	"net/http"
 	"strings"
 	"sync"
@@ -39,9 +39,7 @@ type app struct {
 	started    time.Time
 	metrics    *metrics
 	log        *slog.Logger
-	errors     *sequence
-	latency    *sequence
-	tokens     *sequence
+	draw       sequences
 	draining   atomic.Bool
 	crashed    chan struct{}
 	crash      func()
@@ -51,10 +49,7 @@ func newApp(who identity, seed string, behaviour func() image.Behaviour, probePa
 	crashed := make(chan struct{})
 	return &app{
 		identity: who, behaviour: behaviour, probePaths: probePaths,
-		started: time.Now(), metrics: newMetrics(), log: log,
-		errors:  newSequence(seed, stepErrors),
-		latency: newSequence(seed, stepLatency),
-		tokens:  newSequence(seed, stepTokens),
+		started: time.Now(), metrics: newMetrics(), log: log, draw: newSequences(seed),
 		crashed: crashed, crash: sync.OnceFunc(func() { close(crashed) }),
 	}
 }
@@ -108,6 +103,9 @@ func (a *app) serve(w http.ResponseWriter, r *http.Request, b image.Behaviour) {
 		return // the client went away: nobody was served
 	}
 	took := time.Since(begun)
+	if status < http.StatusMultipleChoices {
+		a.metrics.sampled(a.sample(b))
+	}
 	a.metrics.answered(r.Method, status, took)
 	level := slog.LevelInfo
 	if status >= http.StatusInternalServerError {
@@ -121,22 +119,45 @@ func (a *app) answer(w http.ResponseWriter, r *http.Request, b image.Behaviour) 
 	if a.starting() {
 		return a.write(w, http.StatusServiceUnavailable, problem("starting"))
 	}
-	if !sleep(r.Context(), latencyAt(a.latency.next(), b.Latency)) {
+	if !sleep(r.Context(), latencyAt(a.draw.latency.next(), b.Latency)) {
 		return 0
 	}
-	a.metrics.audited.Inc()
+	a.audit(b)
 	for _, kind := range b.Violations {
 		a.metrics.violations.WithLabelValues(kind).Inc()
 	}
-	if a.errors.next() < b.Errors {
+	// One draw for both, so that both shares are exact and no request is counted twice.
+	switch u := a.draw.errors.next(); {
+	case u < b.Errors:
 		return a.write(w, http.StatusInternalServerError, problem("this image answers some requests with an error"))
+	case u < b.Errors+b.ClientErrors:
+		return a.write(w, http.StatusBadRequest, problem("this image refuses some requests"))
 	}
-	input, output := tokensAt(a.tokens.next(), b.Tokens)
+	input, output := tokensAt(a.draw.tokens.next(), b.Tokens)
 	if r.URL.Path == chatPath {
-		return a.chat(w, r, input, output)
+		return a.chat(w, r, input, output, b.Garbled)
 	}
 	a.metrics.spent(input, output)
+	if wantsPage(r) {
+		return a.page(w, b.Page)
+	}
 	return a.greet(w, r)
+}
+
+// audit writes the request to the audit trail, unless it is of the share that is not. It comes before the request is
+// counted: a scrape in between finds an entry whose request is yet to be counted, never a request that seems to lack
+// its entry, which a gate would hold against the version.
+func (a *app) audit(b image.Behaviour) {
+	if a.draw.audit.next() >= b.Unaudited {
+		a.metrics.audited.Inc()
+	}
+}
+
+// sample is what a request reports that was served.
+func (a *app) sample(b image.Behaviour) sample {
+	s := sample{quality: qualityAt(a.draw.quality.next(), b.Quality), query: queryAt(a.draw.queries.next(), b.Queries)}
+	s.lcp, s.inp, s.cls = vitalsAt(a.draw.vitals.next(), b.Vitals)
+	return s
 }
 
 func (a *app) greet(w http.ResponseWriter, r *http.Request) int {
@@ -158,13 +179,9 @@ func problem(message string) any {
 	return map[string]string{"error": message}
 }
 
-// latencyAt is the latency at quantile u, 0 to 1, times factor (0 means 1). The far tail is cut off.
+// latencyAt is the latency at quantile u, 0 to 1, times factor (0 means 1).
 func latencyAt(u, factor float64) time.Duration {
-	if factor == 0 {
-		factor = 1
-	}
-	z := math.Sqrt2 * math.Erfinv(2*min(max(u, 0.001), 0.999)-1)
-	return time.Duration(float64(baseLatency) * math.Exp(latencySpread*z) * factor)
+	return time.Duration(logNormal(u, float64(baseLatency), latencySpread) * cmp.Or(factor, 1))
 }
 
 // sleep waits for d, and reports false if ctx ended first.

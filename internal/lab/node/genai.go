@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"encoding/json"
 	"math"
 	"net/http"
@@ -20,7 +21,12 @@ const (
 const maxChatBody = 1 << 20
 
 type chatRequest struct {
-	Model string `json:"model"`
+	Model         string `json:"model"`
+	MaxTokens     *int   `json:"max_tokens"`
+	Stream        bool   `json:"stream"`
+	StreamOptions struct {
+		IncludeUsage bool `json:"include_usage"`
+	} `json:"stream_options"`
 }
 
 type chatResponse struct {
@@ -29,18 +35,20 @@ type chatResponse struct {
 	Created int64        `json:"created"`
 	Model   string       `json:"model"`
 	Choices []chatChoice `json:"choices"`
-	Usage   chatUsage    `json:"usage"`
+	Usage   *chatUsage   `json:"usage,omitempty"`
 }
 
+// chatChoice has a message, or in a chunk of a stream a delta and, but in the last of them, no reason to finish.
 type chatChoice struct {
-	Index        int         `json:"index"`
-	Message      chatMessage `json:"message"`
-	FinishReason string      `json:"finish_reason"`
+	Index        int          `json:"index"`
+	Message      *chatMessage `json:"message,omitempty"`
+	Delta        *chatMessage `json:"delta,omitempty"`
+	FinishReason *string      `json:"finish_reason"`
 }
 
 type chatMessage struct {
-	Role    string `json:"role"`
-	Content string `json:"content"`
+	Role    string `json:"role,omitempty"`
+	Content string `json:"content,omitempty"`
 }
 
 type chatUsage struct {
@@ -49,9 +57,9 @@ type chatUsage struct {
 	TotalTokens      int `json:"total_tokens"`
 }
 
-// chat answers as OpenAI's chat completions do. Usage is what the metrics count, whatever the prompt: the lab
-// compares versions, and the same traffic must cost the same.
-func (a *app) chat(w http.ResponseWriter, r *http.Request, input, output int) int {
+// chat answers as OpenAI's chat completions do, whole or as a stream. Usage is what the metrics count, whatever the
+// prompt: the lab compares versions, and the same traffic must cost the same. A garbled answer offers no choice.
+func (a *app) chat(w http.ResponseWriter, r *http.Request, input, output int, garbled bool) int {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		return a.write(w, http.StatusMethodNotAllowed, problem("want POST"))
@@ -60,25 +68,38 @@ func (a *app) chat(w http.ResponseWriter, r *http.Request, input, output int) in
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxChatBody)).Decode(&request); err != nil {
 		return a.write(w, http.StatusBadRequest, problem("body: "+err.Error()))
 	}
+	finish := "stop"
+	if limit := request.MaxTokens; limit != nil {
+		if *limit < 1 {
+			return a.write(w, http.StatusBadRequest, problem("max_tokens: want 1 or more"))
+		}
+		if *limit < output {
+			output, finish = *limit, "length"
+		}
+	}
 	a.metrics.spent(input, output)
-	return a.write(w, http.StatusOK, chatResponse{
-		ID:      "chatcmpl-" + a.Pod + "-" + strconv.FormatUint(a.tokens.n.Load(), 10),
+	whole := chatResponse{
+		ID:      "chatcmpl-" + a.Pod + "-" + strconv.FormatUint(a.draw.tokens.n.Load(), 10),
 		Object:  "chat.completion",
 		Created: time.Now().Unix(),
 		Model:   request.Model,
 		Choices: []chatChoice{{
-			Message:      chatMessage{Role: "assistant", Content: "This is " + a.Version + " speaking."},
-			FinishReason: "stop",
+			Message:      &chatMessage{Role: "assistant", Content: "This is " + a.Version + " speaking."},
+			FinishReason: &finish,
 		}},
-		Usage: chatUsage{PromptTokens: input, CompletionTokens: output, TotalTokens: input + output},
-	})
+		Usage: &chatUsage{PromptTokens: input, CompletionTokens: output, TotalTokens: input + output},
+	}
+	if garbled {
+		whole.Choices = []chatChoice{}
+	}
+	if request.Stream {
+		return a.stream(w, chunksOf(whole, request.StreamOptions.IncludeUsage))
+	}
+	return a.write(w, http.StatusOK, whole)
 }
 
 // tokensAt is what a request costs at point u of the sequence, times factor (0 means 1).
 func tokensAt(u, factor float64) (input, output int) {
-	if factor == 0 {
-		factor = 1
-	}
-	scale := factor * (0.8 + 0.4*u)
+	scale := cmp.Or(factor, 1) * (0.8 + 0.4*u)
 	return max(1, int(math.Round(baseInput*scale))), max(1, int(math.Round(baseOutput*scale)))
 }

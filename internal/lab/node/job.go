@@ -36,19 +36,19 @@ func (p process) run(ctx context.Context, l *life) exit {
 	if err != nil {
 		return exit{unstarted: "CreateContainerConfigError", message: err.Error()}
 	}
-	dir, err := os.MkdirTemp(p.pod.node.cfg.Scratch, "job-")
+	dir, err := newFolder(p.pod.node.cfg.Scratch)
 	if err != nil {
 		return exit{unstarted: "CreateContainerError", message: err.Error()}
 	}
 	defer func() {
-		if err := os.RemoveAll(dir); err != nil {
-			p.pod.log.Warn("remove the folder of a process", "folder", dir, "error", err)
+		if err := dir.remove(); err != nil {
+			p.pod.log.Warn("remove the folder of a process", "folder", dir.path, "error", err)
 		}
 	}()
 	argv := p.argv(vars)
+	own := append(dir.environ(), "PATH="+os.Getenv("PATH"))
 	return p.supervise(ctx, l, proc.Spec{
-		Name: argv[0], Path: argv[0], Args: argv[1:], Dir: dir,
-		Env: append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir}, environ...),
+		Name: argv[0], Path: argv[0], Args: argv[1:], Dir: dir.path, Env: append(own, environ...),
 	})
 }
 

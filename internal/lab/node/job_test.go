@@ -81,6 +81,36 @@ func TestJobRunsItsCommand(t *testing.T) {
 	}
 }
 
+// TestJobHasRoomForABrowser: a browser asks for folders by four names, and binds a socket 57 bytes below one of them.
+func TestJobHasRoomForABrowser(t *testing.T) {
+	t.Parallel()
+	if !isDir("/proc/self/fd") {
+		t.Skip("without /proc there is no short path")
+	}
+	n := startNode(t)
+	n.cfg.Scratch = filepath.Join(t.TempDir(), strings.Repeat("deep", 30))
+	if err := os.Mkdir(n.cfg.Scratch, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	n.create(jobPod("job", `touch "$TMPDIR/mark" && ls "$HOME"; echo "$HOME"; echo "$XDG_CONFIG_HOME"; echo "$XDG_CACHE_HOME"; echo "$TMPDIR"`))
+	n.awaitPhase("job", v1.PodSucceeded)
+	lines := strings.Split(strings.TrimSpace(n.logs(t, "job/web")), "\n")
+	if len(lines) != 5 || lines[0] != "mark" {
+		t.Fatalf("log %q: want what was put into TMPDIR to be in HOME", lines)
+	}
+	for _, dir := range lines[2:4] {
+		if filepath.Dir(dir) != lines[1] {
+			t.Errorf("%s is not in the process's own folder %s", dir, lines[1])
+		}
+	}
+	if len(lines[4]) > 30 {
+		t.Errorf("TMPDIR is %s: %d bytes", lines[4], len(lines[4]))
+	}
+	if left, err := os.ReadDir(n.cfg.Scratch); err != nil || len(left) != 0 {
+		t.Errorf("folders left behind: %v, %v", left, err)
+	}
+}
+
 func TestJobFails(t *testing.T) {
 	t.Parallel()
 	n := startNode(t)

@@ -69,6 +69,10 @@ func (p *pod) status() v1.PodStatus {
 // patch writes the status if it is not what was written last. A pod that is gone needs none.
 func (p *pod) patch(ctx context.Context) error {
 	status := p.status()
+	// What was seen after the end is the end itself. The next node adopts the pod as this one leaves it.
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if equality.Semantic.DeepEqual(status, p.sent) {
 		return nil
 	}

@@ -38,6 +38,7 @@ func (n *Node) follow(ctx context.Context) error {
 	if _, err := informer.AddEventHandler(n.handler(ctx)); err != nil {
 		return fmt.Errorf("follow pods: %w", err)
 	}
+	n.forgetMissing()
 	<-ctx.Done()
 	return nil
 }
@@ -109,6 +110,19 @@ func (n *Node) forget(object *v1.Pod) {
 	if known := n.pods[name]; known != nil && known.uid == object.UID {
 		known.gone()
 		delete(n.pods, name)
+	}
+}
+
+// forgetMissing forgets the pods whose objects went after they were adopted and before anybody listened.
+func (n *Node) forgetMissing() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	lister := n.factory.Core().V1().Pods().Lister()
+	for name, known := range n.pods {
+		if _, err := lister.Pods(name.Namespace).Get(name.Name); apierrors.IsNotFound(err) {
+			known.gone()
+			delete(n.pods, name)
+		}
 	}
 }
 

@@ -6,19 +6,29 @@ import (
 	"time"
 )
 
-func TestShareOfErrorsIsExact(t *testing.T) {
+// drawn are the sequences by name, to try them all.
+func drawn(seed string) map[string]*sequence {
+	s := newSequences(seed)
+	return map[string]*sequence{
+		"errors": s.errors, "latency": s.latency, "tokens": s.tokens, "quality": s.quality, "queries": s.queries,
+		"vitals": s.vitals, "audit": s.audit,
+	}
+}
+
+func TestSharesAreExact(t *testing.T) {
 	for _, share := range []float64{0, 0.01, 0.05, 0.5, 1} {
 		for _, seed := range []string{"a", "b", "pod-7"} {
-			s := newSequence(seed, stepErrors)
-			for window := range 20 {
-				hits := 0
-				for range 200 {
-					if s.next() < share {
-						hits++
+			for name, s := range drawn(seed) {
+				for window := range 20 {
+					hits := 0
+					for range 200 {
+						if s.next() < share {
+							hits++
+						}
 					}
-				}
-				if want := share * 200; math.Abs(float64(hits)-want) > 2 {
-					t.Errorf("seed %s, window %d: %d of 200 are below %v, want %v ± 2", seed, window, hits, share, want)
+					if want := share * 200; math.Abs(float64(hits)-want) > 2 {
+						t.Errorf("%s, seed %s, window %d: %d of 200 are below %v, want %v ± 2", name, seed, window, hits, share, want)
+					}
 				}
 			}
 		}
@@ -26,15 +36,18 @@ func TestShareOfErrorsIsExact(t *testing.T) {
 }
 
 func TestSequencesAreIndependent(t *testing.T) {
-	failing, slow := newSequence("a", stepErrors), newSequence("a", stepLatency)
-	both := 0
-	for range 10_000 {
-		if f, s := failing.next() < 0.1, slow.next() < 0.1; f && s {
-			both++
+	for name := range drawn("a") {
+		for other := range drawn("a") {
+			one, two, both := drawn("a")[name], drawn("a")[other], 0
+			for range 10_000 {
+				if a, b := one.next() < 0.1, two.next() < 0.1; a && b {
+					both++
+				}
+			}
+			if name != other && (both < 50 || both > 150) {
+				t.Errorf("%d of 10,000 are in the first tenth of both %s and %s, want about 100", both, name, other)
+			}
 		}
-	}
-	if both < 50 || both > 150 {
-		t.Errorf("%d of 10,000 both fail and are slow, want about 100", both)
 	}
 }
 
