@@ -1,0 +1,71 @@
+package visual
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"tidegate.io/tidegate/internal/probe"
+	"tidegate.io/tidegate/internal/probe/web"
+)
+
+// Run shoots every path on both services, with one browser, and compares. A page that does not load, answers with an error
+// or is empty has failed; a browser that does not start has measured nothing. When Run returns, the browser is gone.
+func Run(ctx context.Context, c Config) probe.Result {
+	begun := time.Now()
+	result := probe.New("visual", web.Redact(c.Active), web.Redact(c.Preview))
+	if c.Out != "" {
+		if err := os.MkdirAll(c.Out, 0o755); err != nil {
+			return result.Broken(fmt.Errorf("folder for the pictures: %w", err), time.Since(begun))
+		}
+	}
+	if c.SkipVerify {
+		result.Warnings = append(result.Warnings, "certificates were not verified: anybody may have answered")
+	}
+	b, err := startBrowser(ctx, c)
+	if err != nil {
+		return result.Broken(err, time.Since(begun))
+	}
+	defer b.close()
+	if err := b.checkMasks(c.Masks, c.Timeout); err != nil {
+		return result.Broken(err, time.Since(begun))
+	}
+	for _, path := range c.Paths {
+		started := time.Now()
+		active, preview, err := b.both(ctx, c, path)
+		if err != nil {
+			result.Error = fmt.Sprintf("%s: %v", web.RedactPath(path), err)
+			break // the browser is no more, or nobody waits
+		}
+		p, check := c.judge(path, active, preview)
+		check.Seconds = probe.Seconds(time.Since(started))
+		result.Warnings = append(result.Warnings, c.warnings(p)...)
+		c.attach(&result, check, p)
+	}
+	result.Conclude(time.Since(begun))
+	return result
+}
+
+// both shoots a path on both services at once.
+func (b *browser) both(ctx context.Context, c Config, path string) (active, preview shot, err error) {
+	all, ctx := errgroup.WithContext(ctx)
+	for _, each := range []struct {
+		base *url.URL
+		into *shot
+	}{{c.Active, &active}, {c.Preview, &preview}} {
+		address, err := web.Join(each.base, path)
+		if err != nil {
+			return active, preview, err
+		}
+		all.Go(func() (err error) {
+			*each.into, err = b.shoot(ctx, c, address)
+			return err
+		})
+	}
+	err = all.Wait()
+	return active, preview, err
+}
