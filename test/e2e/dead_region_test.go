@@ -18,7 +18,7 @@ import (
 func TestRegionKilledInTheMiddle(t *testing.T) {
 	t.Parallel() // it mostly waits
 	fleet.Quiet(t)
-	f := fleet.Another(t, lab.Options{Regions: []string{"us-west", "us-east"}})
+	f := fleet.Another(t, lab.Options{Regions: []string{"us-west", "us-east"}, Services: []string{gateway, q2q}})
 	old, img := f.CurrentImage(t, q2q), rig.NewImage(q2q)
 	// The second region gets the image by hand, so that the rollback below has something to do there.
 	rig.Everywhere(t, []string{"us-east"}, func(region string) error { return promoteFully(t.Context(), f, region, gateway, rig.NewImage(gateway)) })

@@ -23,5 +23,5 @@ var order = lab.DefaultRegions()
 var fleet *rig.Fleet
 
 func TestMain(m *testing.M) {
-	os.Exit(rig.Main(m, lab.Options{Regions: order}, func(f *rig.Fleet) { fleet = f }))
+	os.Exit(rig.Main(m, lab.Options{Regions: order, Services: []string{gateway, q2q}}, func(f *rig.Fleet) { fleet = f }))
 }

@@ -134,7 +134,7 @@ func rows() []row {
 		{template: "latency-analysis", metric: "latency-p99", fault: "slow for one in a hundred", unit: "s", healthy: 0.03, inside: 0.99, outside: 1.01, series: latency},
 		{template: "genai-token-analysis", metric: "token-increase", fault: "more tokens per request than stable", healthy: 0, inside: 0.19, outside: 0.21, series: spending("genai_tokens_total", more)},
 		{template: "genai-token-analysis", metric: "cost-increase", fault: "dearer per request than stable", healthy: 0, inside: 0.19, outside: 0.21, series: spending("genai_cost_usd_total", more)},
-		{template: "genai-token-analysis", metric: "hourly-cost", fault: "over the budget, if all traffic were its own", unit: "USD/h", healthy: 1, inside: 9.9, outside: 10.1, series: spending("genai_cost_usd_total", hourly)},
+		{template: "genai-token-analysis", metric: "hourly-cost", fault: "over the budget, if all traffic were its own", unit: "USD/h", healthy: 1, inside: 19.8, outside: 20.2, series: spending("genai_cost_usd_total", hourly)},
 		{template: "gdpr-compliance-analysis", metric: "residency-violations", fault: "one request left its region", healthy: 0, inside: 0, outside: 1, series: violations("residency")},
 		{template: "gdpr-compliance-analysis", metric: "pii-exposures", fault: "personal data got out once", healthy: 0, inside: 0, outside: 1, series: violations("pii")},
 		{template: "gdpr-compliance-analysis", metric: "pii-exposures", fault: "the same, and no request since", healthy: 0, inside: 0, outside: 1, series: quietViolations},
