@@ -181,8 +181,8 @@ func checkNetwork(t *testing.T, objects []object) {
 	}
 	slices.Sort(want)
 	slices.Sort(out)
-	if got := slices.Compact(out); !slices.Equal(got, slices.Compact(want)) {
-		t.Errorf("the policy lets the controller call %v, it needs %v", got, slices.Compact(want))
+	if got, needs := slices.Compact(out), slices.Compact(want); !slices.Equal(got, needs) {
+		t.Errorf("the policy lets the controller call %v, it needs %v", got, needs)
 	}
 }
 

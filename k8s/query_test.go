@@ -240,3 +240,23 @@ func TestMatchersReachEverySeries(t *testing.T) {
 		}
 	}
 }
+
+// Who scrapes once a minute has to widen all windows, and there is no other way to.
+func TestRangesAreArguments(t *testing.T) {
+	for name, template := range templates(t) {
+		values := defaults(t, []rollouts.AnalysisTemplate{template})
+		maps.Copy(values, alone())
+		maps.Copy(values, map[string]string{"window": "7m", "baseline-window": "7m", "violation-window": "7m"})
+		for _, m := range template.Spec.Metrics {
+			if m.Provider.Job != nil {
+				continue
+			}
+			parser.Inspect(parse(t, resolve(t, values, m)), func(node parser.Node, _ []parser.Node) error {
+				if in, ok := node.(*parser.MatrixSelector); ok && in.Range != 7*time.Minute {
+					t.Errorf("%s, %s: the range of %s is written out", name, m.Name, in)
+				}
+				return nil
+			})
+		}
+	}
+}

@@ -60,7 +60,7 @@ func (r *Result) Conclude(took time.Duration) {
 	broken := slices.IndexFunc(r.Checks, is(Error))
 	switch {
 	case slices.ContainsFunc(r.Checks, is(Failed)):
-		r.Verdict, r.Error = Failed, ""
+		r.Verdict = Failed
 	case r.Error != "":
 		r.Verdict = Error
 	case broken >= 0:

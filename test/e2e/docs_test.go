@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -41,7 +42,7 @@ func TestDocs(t *testing.T) {
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 8*time.Minute, errors.New("the docs' commands did not end within 8 minutes"))
 	defer cancel()
 	f := fleet.Another(t, lab.Options{Regions: []string{"us-west"}})
-	for _, page := range []string{"README.md", "docs/lab.md", "docs/rollout.md", "docs/rollback.md", "docs/states.md", "k8s/README.md", "CONTRIBUTING.md", "SECURITY.md"} {
+	for _, page := range pages(t) {
 		text, err := os.ReadFile(filepath.Join("../..", page))
 		if err != nil {
 			t.Fatal(err)
@@ -57,6 +58,20 @@ func TestDocs(t *testing.T) {
 			})
 		}
 	}
+}
+
+// pages are all of ours. That of the manifests comes last, for it applies them as they are, without the lab's time lapse.
+func pages(t *testing.T) []string {
+	t.Helper()
+	found, err := filepath.Glob("../../docs/*.md")
+	if err != nil || len(found) == 0 {
+		t.Fatalf("no pages in docs: %v", err)
+	}
+	all := []string{"README.md", "CONTRIBUTING.md", "SECURITY.md"}
+	for _, page := range found {
+		all = append(all, path.Join("docs", filepath.Base(page)))
+	}
+	return append(all, "k8s/README.md")
 }
 
 // scripts are the shell blocks of a page and the kubectl commands within its sentences, without those run elsewhere.

@@ -40,6 +40,8 @@ func FindBrowser(asked string) (string, error) {
 // browser is a Chromium that was started for one probe.
 type browser struct {
 	ctx   context.Context // ends with the browser
+	home  string          // its folder
+	tabs  sync.WaitGroup  // that are being closed
 	close func()
 }
 
@@ -65,12 +67,14 @@ func startBrowser(ctx context.Context, c Config) (*browser, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	allocated, stop := chromedp.NewExecAllocator(ctx, options...)
 	tab, closeTab := chromedp.NewContext(allocated, chromedp.WithErrorf(func(string, ...any) {}))
-	b := &browser{ctx: tab, close: func() {
+	b := &browser{ctx: tab, home: home}
+	b.close = func() {
 		closeTab()
 		stop() // waits until the browser has ended, its children too
 		cancel(nil)
+		b.tabs.Wait()
 		os.RemoveAll(home)
-	}}
+	}
 	// Not a deadline on the context: it would end the browser later, too.
 	late := time.AfterFunc(startTimeout, func() { cancel(fmt.Errorf("it did not start within %s", startTimeout)) })
 	err = chromedp.Do(tab)

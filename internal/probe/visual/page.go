@@ -58,7 +58,7 @@ func (b *browser) shoot(ctx context.Context, c Config, address *url.URL) (shot, 
 // once opens the page one time.
 func (b *browser) once(c Config, address *url.URL) shot {
 	tab, closeTab := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext())
-	defer closeTab()
+	defer b.tabs.Go(closeTab) // which takes its time, and nobody needs to wait for it
 	tab, cancel := context.WithTimeoutCause(tab, c.Timeout+c.Settle, fmt.Errorf("it did not load within %s", c.Timeout))
 	defer cancel()
 	var s shot

@@ -13,6 +13,9 @@ import (
 	"tidegate.io/tidegate/internal/probe/web"
 )
 
+// atOnce is how many paths are looked at at a time: most of the time goes into waiting for pages to come to rest.
+const atOnce = 3
+
 // Run shoots every path on both services, with one browser, and compares. A page that does not load, answers with an error
 // or is empty has failed; a browser that does not start has measured nothing. When Run returns, the browser is gone.
 func Run(ctx context.Context, c Config) probe.Result {
@@ -34,17 +37,29 @@ func Run(ctx context.Context, c Config) probe.Result {
 	if err := b.checkMasks(c.Masks, c.Timeout); err != nil {
 		return result.Broken(err, time.Since(begun))
 	}
-	for _, path := range c.Paths {
-		started := time.Now()
-		active, preview, err := b.both(ctx, c, path)
-		if err != nil {
-			result.Error = fmt.Sprintf("%s: %v", web.RedactPath(path), err)
-			break // the browser is no more, or nobody waits
+	pairs, checks := make([]pair, len(c.Paths)), make([]probe.Check, len(c.Paths))
+	all, limited := errgroup.WithContext(ctx)
+	all.SetLimit(atOnce)
+	for i, path := range c.Paths {
+		all.Go(func() error {
+			started := time.Now()
+			active, preview, err := b.both(limited, c, path)
+			if err != nil { // the browser is no more, or nobody waits
+				return fmt.Errorf("%s: %w", web.RedactPath(path), err)
+			}
+			pairs[i], checks[i] = c.judge(path, active, preview)
+			checks[i].Seconds = probe.Seconds(time.Since(started))
+			return nil
+		})
+	}
+	if err := all.Wait(); err != nil {
+		result.Error = err.Error()
+	}
+	for i, check := range checks {
+		if check.Verdict != "" {
+			result.Warnings = append(result.Warnings, c.warnings(pairs[i])...)
+			c.attach(&result, check, pairs[i])
 		}
-		p, check := c.judge(path, active, preview)
-		check.Seconds = probe.Seconds(time.Since(started))
-		result.Warnings = append(result.Warnings, c.warnings(p)...)
-		c.attach(&result, check, p)
 	}
 	result.Conclude(time.Since(begun))
 	return result
