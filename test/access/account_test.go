@@ -65,12 +65,12 @@ type account struct {
 }
 
 // as makes a kubeconfig for an account, with a token that the API server issued. With a recorder it leads there.
-func as(t *testing.T, namespace, name string, rec *recorder) account {
+func as(t *testing.T, in, name string, rec *recorder) account {
 	t.Helper()
 	if err := installed(); err != nil {
 		t.Fatal(err)
 	}
-	answer, err := admin(t).CoreV1().ServiceAccounts(namespace).CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	answer, err := admin(t).CoreV1().ServiceAccounts(in).CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,8 +83,8 @@ func as(t *testing.T, namespace, name string, rec *recorder) account {
 	config.CurrentContext = "k8s-" + region
 	config.Clusters[region] = cluster
 	config.AuthInfos[name] = &clientcmdapi.AuthInfo{Token: answer.Status.Token}
-	config.Contexts[config.CurrentContext] = &clientcmdapi.Context{Cluster: region, AuthInfo: name, Namespace: "default"}
-	a := account{namespace: namespace, name: name, kubeconfig: filepath.Join(t.TempDir(), "kubeconfig")}
+	config.Contexts[config.CurrentContext] = &clientcmdapi.Context{Cluster: region, AuthInfo: name, Namespace: namespace}
+	a := account{namespace: in, name: name, kubeconfig: filepath.Join(t.TempDir(), "kubeconfig")}
 	if err := clientcmd.WriteToFile(*config, a.kubeconfig); err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ type outcome struct {
 	stdout, stderr string
 }
 
-// run runs a command as the account, for a minute or two at the most.
+// run runs a command as the account, for four minutes at the most.
 func (a account) run(t *testing.T, name string, args ...string) outcome {
 	t.Helper()
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 4*time.Minute, errors.New("the command did not end within four minutes"))
