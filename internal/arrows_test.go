@@ -16,19 +16,23 @@ const module = "tidegate.io/tidegate/internal/"
 // arrows are the imports that the house allows: from a room to the rooms it may stand on. A room that is missing here
 // may stand on none.
 var arrows = map[string][]string{
-	"cli":        {"engine", "fleet", "lab", "lab/image", "promapi", "release", "rollback", "rollouts"},
-	"engine":     {"promapi", "release", "rollback", "rollouts"},
-	"rollouts":   {"release", "rollback"},
-	"lab":        {"lab/apply", "lab/build", "lab/image", "lab/lapse", "lab/mesh", "lab/node", "lab/proc", "lab/region"},
-	"lab/region": {"lab/apply", "lab/build", "lab/image", "lab/lapse", "lab/mesh", "lab/node", "lab/proc"},
-	"lab/node":   {"lab/image", "lab/proc"},
-	"lab/mesh":   {"lab/image"},
-	"lab/build":  {"lab/proc"},
+	"cli": {"engine", "fleet", "lab", "lab/image", "promapi", "release", "rollback", "rollouts",
+		"probe", "probe/genai", "probe/smoke", "probe/visual", "probe/web"},
+	"engine":       {"promapi", "release", "rollback", "rollouts"},
+	"rollouts":     {"release", "rollback"},
+	"probe/smoke":  {"probe", "probe/web"},
+	"probe/genai":  {"probe", "probe/web"},
+	"probe/visual": {"probe", "probe/visual/pixel", "probe/web"},
+	"lab":          {"lab/apply", "lab/build", "lab/image", "lab/lapse", "lab/mesh", "lab/node", "lab/proc", "lab/region"},
+	"lab/region":   {"lab/apply", "lab/build", "lab/image", "lab/lapse", "lab/mesh", "lab/node", "lab/proc"},
+	"lab/node":     {"lab/image", "lab/proc"},
+	"lab/mesh":     {"lab/image"},
+	"lab/build":    {"lab/proc"},
 }
 
 // pure rooms import the standard library alone, and nothing of it that reaches outside.
 var (
-	pure      = []string{"release", "rollback"}
+	pure      = []string{"release", "rollback", "probe/visual/pixel"}
 	forbidden = []string{"context", "net", "os", "syscall", "io", "log", "testing"}
 )
 

@@ -7,6 +7,7 @@ const (
 	exitUsage       = 2   // the command line was wrong; nothing was touched
 	exitRolledBack  = 3   // the release failed a gate; the failed region is back on the last good version
 	exitUnverified  = 4   // a region could not be reached or verified: look at it
+	exitProbeFailed = 5   // a probe's verdict is failed
 	exitInterrupted = 130 // stopped by a signal
 )
 
@@ -15,4 +16,5 @@ const exitCodesHelp = `  0    done and verified
   2    the command line was wrong; nothing was touched
   3    the release failed a gate; the failed region is back on the last good version
   4    a region could not be reached or verified: look at it
+  5    a probe's verdict is failed
   130  stopped by a signal`

@@ -60,7 +60,7 @@ Exit codes:
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w\nSee '%s --help'", err, c.CommandPath())}
 	})
-	root.AddCommand(newRollout(s), newRollback(s), newDemo(s), newLab(s))
+	root.AddCommand(newRollout(s), newRollback(s), newProbe(s), newDemo(s), newLab(s))
 	return root
 }
 

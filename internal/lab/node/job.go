@@ -42,13 +42,13 @@ func (p process) run(ctx context.Context, l *life) exit {
 	}
 	defer func() {
 		if err := dir.remove(); err != nil {
-			p.pod.log.Warn("remove the folder of a process", "folder", dir.path, "error", err)
+			p.pod.log.Warn("remove the folder of a process", "folder", string(dir), "error", err)
 		}
 	}()
 	argv := p.argv(vars)
 	own := append(dir.environ(), "PATH="+os.Getenv("PATH"))
 	return p.supervise(ctx, l, proc.Spec{
-		Name: argv[0], Path: argv[0], Args: argv[1:], Dir: dir.path, Env: append(own, environ...),
+		Name: argv[0], Path: argv[0], Args: argv[1:], Dir: string(dir), Env: append(own, environ...),
 	})
 }
 

@@ -21,5 +21,6 @@ type Config struct {
 	SkipVerify      bool          // certificates
 	Timeout         time.Duration // for one page to load
 	Settle          time.Duration // for a page that has loaded to come to rest
+	Parallel        int           // paths that are looked at at a time, most of which goes into waiting; at least 1
 	Retries         int           // when a page does not load, or answers 429 or 5xx
 }

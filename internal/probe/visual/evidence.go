@@ -19,7 +19,8 @@ const maxInline = 64 << 10
 
 // evidence keeps what was seen of a pair: files in c.Out, and within the result what differs.
 func (c Config) evidence(p pair, failed bool) (map[string]string, error) {
-	if p.active.picture == nil && p.preview.picture == nil {
+	inline := c.Inline && failed && p.difference.Differing > 0
+	if c.Out == "" && !inline {
 		return nil, nil
 	}
 	kept := map[string]string{}
@@ -31,7 +32,7 @@ func (c Config) evidence(p pair, failed bool) (map[string]string, error) {
 	if c.Out != "" {
 		err = c.keep(p.path, pictures, kept)
 	}
-	if c.Inline && failed && pictures["diff"] != nil && p.difference.Differing > 0 {
+	if inline {
 		uri, shrunk, problem := pixel.Inline(pictures["diff"], p.difference.Box, maxInline/len(c.Paths))
 		err = errors.Join(err, problem)
 		if uri != "" {

@@ -22,6 +22,9 @@ import (
 // maxSide bounds a picture of a whole page, in pixels: Chromium draws no larger ones.
 const maxSide = 16384
 
+// atLeast is the time that the pictures of a page at rest may take.
+const atLeast = 10 * time.Second
+
 // shot is what was seen of a page.
 type shot struct {
 	picture  *image.NRGBA
@@ -59,7 +62,7 @@ func (b *browser) shoot(ctx context.Context, c Config, address *url.URL) (shot, 
 func (b *browser) once(c Config, address *url.URL) shot {
 	tab, closeTab := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext())
 	defer b.tabs.Go(closeTab) // which takes its time, and nobody needs to wait for it
-	tab, cancel := context.WithTimeoutCause(tab, c.Timeout+c.Settle, fmt.Errorf("it did not load within %s", c.Timeout))
+	tab, cancel := context.WithTimeoutCause(tab, c.Timeout+2*c.Settle+atLeast, errors.New("its picture was not to be had"))
 	defer cancel()
 	var s shot
 	err := s.take(tab, c, address)
@@ -109,29 +112,28 @@ func (s *shot) take(ctx context.Context, c Config, address *url.URL) error {
 	return s.measure(ctx, c)
 }
 
-// settle waits until the network is quiet and two pictures in a row are the same, and returns the last one. A page that
-// never rests is taken as it is.
+// settle waits until the network is quiet and then until two pictures in a row are the same, each for at most c.Settle,
+// and returns the last one. A page that never rests is taken as it is.
 func (s *shot) settle(ctx context.Context, c Config, seen *watched) ([]byte, error) {
-	settling, cancel := context.WithTimeout(ctx, c.Settle)
+	quiet, cancel := context.WithTimeout(ctx, c.Settle)
 	defer cancel()
-	seen.idle(settling)
+	seen.idle(quiet)
+	still, cancel := context.WithTimeout(ctx, c.Settle)
+	defer cancel()
 	var last []byte
-	for settling.Err() == nil {
-		if err := chromedp.Do(settling, script(finish)); err != nil && settling.Err() == nil {
+	for {
+		if err := chromedp.Do(ctx, endAnimations(seen), script(drawn)); err != nil {
 			return nil, err
 		}
-		data, err := s.capture(settling, c)
-		switch {
-		case err != nil && settling.Err() == nil:
-			return nil, err
-		case err == nil && bytes.Equal(data, last):
+		data, err := s.capture(ctx, c)
+		if err != nil || bytes.Equal(data, last) {
+			return data, err
+		}
+		if last = data; still.Err() != nil {
+			s.restless = true
 			return data, nil
-		case err == nil:
-			last = data
 		}
 	}
-	s.restless = true
-	return s.capture(ctx, c)
 }
 
 // capture takes a picture.

@@ -13,9 +13,6 @@ import (
 	"tidegate.io/tidegate/internal/probe/web"
 )
 
-// atOnce is how many paths are looked at at a time: most of the time goes into waiting for pages to come to rest.
-const atOnce = 3
-
 // Run shoots every path on both services, with one browser, and compares. A page that does not load, answers with an error
 // or is empty has failed; a browser that does not start has measured nothing. When Run returns, the browser is gone.
 func Run(ctx context.Context, c Config) probe.Result {
@@ -39,7 +36,7 @@ func Run(ctx context.Context, c Config) probe.Result {
 	}
 	pairs, checks := make([]pair, len(c.Paths)), make([]probe.Check, len(c.Paths))
 	all, limited := errgroup.WithContext(ctx)
-	all.SetLimit(atOnce)
+	all.SetLimit(max(1, c.Parallel))
 	for i, path := range c.Paths {
 		all.Go(func() error {
 			started := time.Now()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 
+	"github.com/chromedp/cdproto/animation"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
@@ -17,6 +18,7 @@ type watched struct {
 	loader cdp.LoaderID
 	status int64
 	quiet  chan struct{} // closed once the document's network is idle
+	moving []string      // animations that have started
 }
 
 // watch starts to follow the tab of ctx.
@@ -26,7 +28,13 @@ func watch(ctx context.Context) (*watched, error) {
 		return nil, err
 	}
 	w.frame = cdp.FrameID(chromedp.FromContext(ctx).Target.TargetID) // a tab's first frame has its name
-	return w, chromedp.Listen(ctx, w.take)
+	if err := chromedp.Listen(ctx, w.take); err != nil {
+		return nil, err
+	}
+	return w, chromedp.Do(ctx, chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, animation.Enable, cdp.Empty{})
+		return err
+	}))
 }
 
 func (w *watched) take(ev any) {
@@ -37,6 +45,8 @@ func (w *watched) take(ev any) {
 		if ev.FrameID == w.frame && ev.Type == network.ResourceTypeDocument {
 			w.status = ev.Response.Status
 		}
+	case *animation.EventAnimationStarted:
+		w.moving = append(w.moving, ev.Animation.ID)
 	case *page.EventLifecycleEvent:
 		switch {
 		case ev.FrameID != w.frame:
@@ -57,6 +67,15 @@ func (w *watched) answered() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return int(w.status)
+}
+
+// started are the animations that have started since it was last asked.
+func (w *watched) started() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := w.moving
+	w.moving = nil
+	return all
 }
 
 // idle waits until the network has been quiet for half a second, or ctx ends.

@@ -15,7 +15,7 @@ const margin = 16
 // PNG encodes a picture.
 func PNG(p image.Image) ([]byte, error) {
 	var out bytes.Buffer
-	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&out, p); err != nil {
+	if err := png.Encode(&out, p); err != nil {
 		return nil, fmt.Errorf("encode picture: %w", err)
 	}
 	return out.Bytes(), nil
