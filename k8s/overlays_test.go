@@ -35,7 +35,8 @@ func TestReplicaWeighted(t *testing.T) {
 			t.Fatalf("%s: %v", s.name, r.Spec)
 		}
 		if c.TrafficRouting != nil || c.ScaleDownDelaySeconds != nil {
-			t.Errorf("%s: trafficRouting %v, and scaleDownDelaySeconds %v, which Argo refuses without", s.name, c.TrafficRouting, value(c.ScaleDownDelaySeconds))
+			t.Errorf("%s: trafficRouting %v, and scaleDownDelaySeconds %v, which Argo refuses without",
+				s.name, c.TrafficRouting, value(c.ScaleDownDelaySeconds))
 		}
 		replicas := *r.Spec.Replicas
 		for _, weight := range s.weights {
@@ -87,7 +88,8 @@ func TestGatewayAPI(t *testing.T) {
 			t.Fatalf("%s: trafficRouting %v", s.name, routing)
 		}
 		var config struct{ HTTPRoute, Namespace string }
-		if err := yaml.UnmarshalStrict(routing.Plugins[gatewayPlugin], &config); err != nil || config.HTTPRoute != s.name || config.Namespace != "default" {
+		err := yaml.UnmarshalStrict(routing.Plugins[gatewayPlugin], &config)
+		if err != nil || config.HTTPRoute != s.name || config.Namespace != "default" {
 			t.Errorf("%s: plugins %s (%v)", s.name, routing.Plugins, err)
 		}
 		route := routes[s.name].Spec
@@ -111,7 +113,8 @@ func TestGatewayAPIController(t *testing.T) {
 	objects := build(t, "overlays/gateway-api/argo-rollouts")
 	var plugins []struct{ Name, Location string }
 	config := all[corev1.ConfigMap](t, objects, "ConfigMap")["argo-rollouts-config"]
-	if err := yaml.UnmarshalStrict([]byte(config.Data["trafficRouterPlugins"]), &plugins); err != nil || len(plugins) != 1 || plugins[0].Name != gatewayPlugin {
+	err := yaml.UnmarshalStrict([]byte(config.Data["trafficRouterPlugins"]), &plugins)
+	if err != nil || len(plugins) != 1 || plugins[0].Name != gatewayPlugin {
 		t.Fatalf("plugins %v (%v)", plugins, err)
 	}
 	pod := all[appsv1.Deployment](t, objects, "Deployment")["argo-rollouts"].Spec.Template.Spec

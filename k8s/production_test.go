@@ -11,8 +11,15 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/kustomize/api/krusty"
 )
+
+// stricter are the arguments of success-rate-analysis in production.
+func stricter() map[string]string {
+	return map[string]string{"min-success-rate": "0.995", "max-server-error-rate": "0.005", "max-client-error-rate": "0.005"}
+}
 
 // Production is what everybody else has, but for the errors that it bears, and replicas.
 func TestProductionServices(t *testing.T) {
@@ -25,11 +32,10 @@ func TestProductionServices(t *testing.T) {
 		}
 	}
 	templates := all[rollouts.AnalysisTemplate](t, objects, "AnalysisTemplate")
-	stricter := map[string]string{"min-success-rate": "0.995", "max-server-error-rate": "0.005", "max-client-error-rate": "0.005"}
 	changed := 0
 	for name, template := range f.templates {
 		for i, arg := range template.Spec.Args {
-			if limit, ok := stricter[arg.Name]; ok {
+			if limit, ok := stricter()[arg.Name]; ok {
 				template.Spec.Args[i].Value = &limit
 				changed++
 			}
@@ -38,8 +44,8 @@ func TestProductionServices(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
-	if changed != len(stricter) {
-		t.Errorf("%d arguments are stricter, want %d", changed, len(stricter))
+	if changed != len(stricter()) {
+		t.Errorf("%d arguments are stricter, want %d", changed, len(stricter()))
 	}
 	services := all[corev1.Service](t, objects, "Service")
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(f.services)), slices.Sorted(maps.Keys(services))); diff != "" {
@@ -47,20 +53,25 @@ func TestProductionServices(t *testing.T) {
 	}
 }
 
-// A patch finds its argument by its place. When the place is another's, kustomize must say so.
+// A patch finds its argument by its place. When another is there, kustomize must say so.
 func TestProductionNoticesAnotherOrder(t *testing.T) {
 	const file = "/k8s/rollouts/analysis/success-rate.yaml"
-	memory := tree(t, "otel")
-	text, err := memory.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	moved := strings.Replace(string(text), "  args:\n", "  args:\n  - {name: another, value: \"\"}\n", 1)
-	if err := memory.WriteFile(file, []byte(moved)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(memory, "/k8s/overlays/production/rollouts"); err == nil {
-		t.Error("another argument is changed, without a word")
+	for name := range stricter() {
+		memory := tree(t, "otel")
+		text, err := memory.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := strings.Replace(string(text), "- {name: "+name+",", "- {name: another,", 1)
+		if other == string(text) {
+			t.Fatalf("no argument %s in %s", name, file)
+		}
+		if err := memory.WriteFile(file, []byte(other)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(memory, "/k8s/overlays/production/rollouts"); err == nil {
+			t.Errorf("where %s was, another argument is changed, without a word", name)
+		}
 	}
 }
 
@@ -75,20 +86,21 @@ func TestProductionController(t *testing.T) {
 	affinity := pod.Spec.Affinity.PodAntiAffinity
 	required := affinity.RequiredDuringSchedulingIgnoredDuringExecution
 	if len(affinity.PreferredDuringSchedulingIgnoredDuringExecution) > 0 || len(required) != 1 ||
-		required[0].TopologyKey != corev1.LabelHostname || required[0].LabelSelector.MatchLabels["app.kubernetes.io/name"] != pod.Labels["app.kubernetes.io/name"] {
+		required[0].TopologyKey != corev1.LabelHostname || !selectsLabels(required[0].LabelSelector, pod.Labels) {
 		t.Errorf("two replicas may share a node: %v", affinity)
 	}
 	// As many nodes as replicas: a pod more has no place.
 	if u := d.Spec.Strategy.RollingUpdate; u == nil || u.MaxSurge.IntValue() != 0 || u.MaxUnavailable.IntValue() != 1 {
 		t.Errorf("an update could not be scheduled: %v", u)
 	}
-	if b := all[policyv1.PodDisruptionBudget](t, objects, "PodDisruptionBudget")["argo-rollouts"]; b.Spec.MinAvailable.IntValue() != 2 || b.Spec.Selector == nil {
-		t.Errorf("disruption budget: %v", b.Spec)
+	budget := all[policyv1.PodDisruptionBudget](t, objects, "PodDisruptionBudget")["argo-rollouts"].Spec
+	if budget.MinAvailable.IntValue() != 2 || !selectsLabels(budget.Selector, pod.Labels) {
+		t.Errorf("disruption budget: %v", budget)
 	}
 	base := all[appsv1.Deployment](t, build(t, installDir), "Deployment")["argo-rollouts"].Spec.Template.Spec.Containers[0]
 	c := pod.Spec.Containers[0]
-	if c.Resources.Requests.Cpu().Cmp(*base.Resources.Requests.Cpu()) <= 0 || c.Resources.Limits.Memory().Cmp(*base.Resources.Limits.Memory()) <= 0 ||
-		!c.Resources.Limits.Cpu().IsZero() {
+	more, less := c.Resources, base.Resources
+	if more.Requests.Cpu().Cmp(*less.Requests.Cpu()) <= 0 || more.Limits.Memory().Cmp(*less.Limits.Memory()) <= 0 || !more.Limits.Cpu().IsZero() {
 		t.Errorf("resources: %v", c.Resources)
 	}
 	c.Resources = base.Resources
@@ -96,10 +108,16 @@ func TestProductionController(t *testing.T) {
 		t.Errorf("controller (-elsewhere +production):\n%s", diff)
 	}
 	quota := all[corev1.ResourceQuota](t, objects, "ResourceQuota")["argo-rollouts-critical"]
-	if s := quota.Spec.ScopeSelector; s == nil || quota.Namespace != d.Namespace || !slices.Contains(s.MatchExpressions[0].Values, pod.Spec.PriorityClassName) {
+	s := quota.Spec.ScopeSelector
+	if s == nil || quota.Namespace != d.Namespace || !slices.Contains(s.MatchExpressions[0].Values, pod.Spec.PriorityClassName) {
 		t.Errorf("priority %q, the quota is for %v", pod.Spec.PriorityClassName, s)
 	}
 	if !slices.ContainsFunc(objects, func(o object) bool { return o.Kind == "ServiceMonitor" }) {
 		t.Error("nobody scrapes it")
 	}
+}
+
+func selectsLabels(selector *metav1.LabelSelector, pod map[string]string) bool {
+	s, err := metav1.LabelSelectorAsSelector(selector) // of nil: one that selects nothing
+	return err == nil && !s.Empty() && s.Matches(labels.Set(pod))
 }

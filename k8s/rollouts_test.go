@@ -53,11 +53,13 @@ func services() []service {
 		},
 		{
 			name: "teei-analytics", container: "analytics", port: 3011, replicas: 5, latency: []string{"1", "2", "4"}, check: checkCanary,
-			weights: []int32{5, 20, 50}, pause: 10 * time.Minute, gates: []string{"success-rate", "latency", "clickhouse-performance"}, byWeight: true,
+			weights: []int32{5, 20, 50}, pause: 10 * time.Minute, byWeight: true,
+			gates: []string{"success-rate", "latency", "clickhouse-performance"},
 		},
 		{
 			name: "teei-data-residency", container: "data-residency", port: 3013, replicas: 5, check: checkCanary, byHand: true,
-			weights: []int32{5, 15, 30, 60}, pause: 15 * time.Minute, gates: []string{"gdpr-compliance", "success-rate", "latency"}, byWeight: true,
+			weights: []int32{5, 15, 30, 60}, pause: 15 * time.Minute, byWeight: true,
+			gates: []string{"gdpr-compliance", "success-rate", "latency"},
 		},
 	}
 }
