@@ -4,6 +4,15 @@ GO      ?= go
 BIN     := bin/tidegate
 SOURCES := $(shell find cmd internal k8s -name '*.go' -o -name '*.yaml' -o -name '*.pin') go.mod go.sum
 
+# Prometheus reads the first document of a file alone, and Sloth writes one for each service: they become one.
+SLOTH_VERSION = $(shell $(GO) list -modfile=tools/prometheus/go.mod -m -f '{{.Version}}' github.com/slok/sloth)
+define slo_rules
+mkdir -p bin
+$(GO) run -modfile=tools/prometheus/go.mod -ldflags='-X github.com/slok/sloth/internal/info.Version=$(SLOTH_VERSION)' \
+	github.com/slok/sloth/cmd/sloth generate --no-log -i observability/slo/teei.yaml -o bin/slo-documents.yaml
+awk 'NF && !(/^(---|# |groups:)/ && seen[$$0]++)' bin/slo-documents.yaml > $(1)
+endef
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -26,12 +35,20 @@ test: $(BIN) ## everything: unit tests, then the real regions
 	$(BIN) lab build
 	$(GO) test -tags lab -count=1 -p 1 -timeout 40m ./internal/lab/... ./test/...
 
+.PHONY: generate
+generate: ## what is made from something else: CRDs, SLO rules
+	$(GO) run ./internal/crdgen
+	$(call slo_rules,observability/slo/rules.yaml)
+
 .PHONY: lint
 lint: ## gofmt, vet, golangci-lint, govulncheck
 	@unformatted=$$(gofmt -l cmd internal k8s test); if [ -n "$$unformatted" ]; then echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
-	$(GO) vet -tags lab ./...
-	$(GO) tool -modfile=tools/go.mod golangci-lint run --build-tags lab
+	$(GO) vet -tags lab,nightly ./...
+	$(GO) tool -modfile=tools/go.mod golangci-lint run --build-tags lab,nightly
+	$(GO) vet -C tools/prometheus ./...
+	$(call slo_rules,bin/slo-rules.yaml)
+	@diff -u observability/slo/rules.yaml bin/slo-rules.yaml || { echo "observability/slo/rules.yaml is not what Sloth makes of teei.yaml; run: make generate"; exit 1; }
 	@out=$$($(GO) tool -modfile=tools/go.mod govulncheck ./... 2>&1); code=$$?; \
 	case "$$out" in \
 	*"fetching vulnerabilities"*) echo "govulncheck: skipped, its database at vuln.go.dev cannot be reached from here" ;; \
@@ -43,6 +60,11 @@ bench: $(BIN) ## benchmarks, each against a baseline of the same run
 	$(GO) test -run '^$$' -bench . ./...
 	$(BIN) lab build
 	$(GO) test -tags lab -run '^$$' -bench . -benchtime 3x -timeout 30m ./test/...
+
+.PHONY: nightly
+nightly: $(BIN) ## every gate loosened on purpose, in every way: the table of gates must notice
+	$(BIN) lab build
+	$(GO) test -tags lab,nightly -count=1 -run Loosened -timeout 20m -v ./test/gates
 
 .PHONY: clean
 clean: ## remove what was built here

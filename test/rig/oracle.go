@@ -22,6 +22,7 @@ import (
 	"tidegate.io/tidegate/internal/promapi"
 )
 
+// What the oracle reads.
 var (
 	RolloutsGVR = schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "rollouts"}
 	ReplicasGVR = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "replicasets"}
@@ -80,11 +81,13 @@ func Everywhere(t *testing.T, regions []string, do func(region string) error) {
 	}
 }
 
+// Str is the text at path, "" where there is none.
 func Str(u *unstructured.Unstructured, path ...string) string {
 	s, _, _ := unstructured.NestedString(u.Object, path...)
 	return s
 }
 
+// Num is the whole number at path, 0 where there is none.
 func Num(u *unstructured.Unstructured, path ...string) int64 {
 	n, _, _ := unstructured.NestedInt64(u.Object, path...)
 	return n
@@ -109,10 +112,12 @@ func Promoted(img string) func(*unstructured.Unstructured) bool {
 	}
 }
 
+// Settled holds when the controller has seen what the rollout asks for now.
 func Settled(u *unstructured.Unstructured) bool {
 	return Str(u, "status", "observedGeneration") == fmt.Sprint(u.GetGeneration())
 }
 
+// Get reads one object of the namespace default.
 func (f *Fleet) Get(ctx context.Context, region string, gvr schema.GroupVersionResource, name string) (*unstructured.Unstructured, error) {
 	return f.Clients[region].Resource(gvr).Namespace("default").Get(ctx, name, metav1.GetOptions{})
 }
@@ -127,11 +132,13 @@ func (f *Fleet) CurrentImage(t *testing.T, rollout string) string {
 	return ImageIn(u, "spec", "template", "spec")
 }
 
+// Patch merges body into a rollout, or into the subresource sub.
 func (f *Fleet) Patch(ctx context.Context, region, rollout, body string, sub ...string) error {
 	_, err := f.Clients[region].Resource(RolloutsGVR).Namespace("default").Patch(ctx, rollout, types.MergePatchType, []byte(body), metav1.PatchOptions{}, sub...)
 	return err
 }
 
+// SetImage asks for an image, as `kubectl argo rollouts set image` does.
 func (f *Fleet) SetImage(ctx context.Context, region, rollout, img string) error {
 	body := fmt.Sprintf(`[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":%q}]`, img)
 	_, err := f.Clients[region].Resource(RolloutsGVR).Namespace("default").Patch(ctx, rollout, types.JSONPatchType, []byte(body), metav1.PatchOptions{})
@@ -189,9 +196,10 @@ func weighted(vs *unstructured.Unstructured) []string {
 	return hosts
 }
 
-// Requests are what the mesh of a region counted for a rollout so far.
+// Requests are a count: all of them, those that failed, and those of one image.
 type Requests struct{ Total, Errors, Image int }
 
+// Requests are those that the mesh of a region counted for a rollout so far; Image are those that img answered.
 func (f *Fleet) Requests(ctx context.Context, region, rollout, img string) (Requests, error) {
 	counts, err := f.Lab.Traffic(ctx, region)
 	if err != nil {
