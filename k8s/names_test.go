@@ -108,6 +108,10 @@ func TestOtherNamesReachTheQueries(t *testing.T) {
 					if !single(query) {
 						t.Errorf("%s may have several series", m.Name)
 					}
+					if unit, ok := names["duration-unit-seconds"]; ok && strings.HasPrefix(m.Name, "latency-") &&
+						!strings.Contains(query.String(), "* "+unit) {
+						t.Errorf("%s is not brought to seconds: %s", m.Name, query)
+					}
 					for _, v := range selectors(query) {
 						found[v.Name] = true
 						if strings.HasPrefix(v.Name, "istio_") != is(v, labels.MatchEqual, "reporter", "destination") {

@@ -126,7 +126,7 @@ func probeTable(out io.Writer, r probe.Result) error {
 	for _, warning := range r.Warnings {
 		fmt.Fprintf(out, "\nwarning: %s\n", warning)
 	}
-	took := time.Duration(r.Seconds * float64(time.Second)).Round(10 * time.Millisecond)
+	took := time.Duration(r.Seconds * float64(time.Second)).Round(time.Millisecond)
 	_, err = fmt.Fprintf(out, "\n%s probe: %s after %s\n", r.Probe, colour[r.Verdict](string(r.Verdict)), took)
 	return err
 }

@@ -65,7 +65,7 @@ No answer, 429 and 5xx are worth another attempt, --retries times. What a model 
 	f.Var(&o.maxFirstToken, "max-first-token", "time to the first token of a stream; 0: any")
 	f.Var(&o.maxLatency, "max-latency", "time to the end of an answer in one piece; 0: any")
 	f.StringVar(&o.tokenEnv, "token-env", "", "environment variable that holds the bearer token")
-	o.requestFlags.add(cmd)
+	o.add(cmd)
 	f.VarP(&o.output, "output", "o", "json, yaml or table")
 	_ = cmd.RegisterFlagCompletionFunc("output", completeFormats)
 	_ = cmd.RegisterFlagCompletionFunc("finish", cobra.FixedCompletions(finishReasons, cobra.ShellCompDirectiveNoFileComp))

@@ -62,7 +62,7 @@ What does not fit into --endpoint stands in a --file of YAML: headers, bodies, s
 	f.StringVar(&o.expectBody, "expect-body", "", "regular expression that every body matches")
 	f.Var(&o.maxLatency, "max-latency", "time that every answer may take, with its body; 0: any")
 	f.IntVar(&o.minCertDays, "min-cert-days", 0, "days for which the server's certificate must still be valid; 0: valid is enough")
-	o.requestFlags.add(cmd)
+	o.add(cmd)
 	f.VarP(&o.output, "output", "o", "json, yaml or table")
 	_ = cmd.RegisterFlagCompletionFunc("output", completeFormats)
 	_ = cmd.MarkFlagFilename("file", "yaml", "yml")

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/pflag"
 
 	"tidegate.io/tidegate/internal/probe/visual"
 )
@@ -86,5 +87,20 @@ func TestInterruptedProbe(t *testing.T) {
 		if code != exitInterrupted || !strings.Contains(out.String(), `"verdict": "error"`) || !strings.Contains(err.String(), "interrupted") {
 			t.Errorf("%s: code %d\n%s%s", probe, code, out.String(), err.String())
 		}
+	}
+}
+
+// TestEveryFlagIsDocumented: the page names each flag of each probe.
+func TestEveryFlagIsDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/probe.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cmd := range newProbe(streams{}).Commands() {
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if !strings.Contains(string(page), "`--"+f.Name+"`") {
+				t.Errorf("docs/probe.md does not say what --%s of %s means", f.Name, cmd.Name())
+			}
+		})
 	}
 }

@@ -152,10 +152,14 @@ func wrongRole(c choice) string {
 }
 
 func (c Config) wrongContent(of choice) string {
-	if of.Message == nil || strings.TrimSpace(of.Message.Content) == "" && !(c.finishes(toolCalls) && len(of.Message.ToolCalls) > 0) {
-		return "a message has no content"
+	switch m := of.Message; {
+	case m == nil:
+	case strings.TrimSpace(m.Content) != "":
+		return ""
+	case c.finishes(toolCalls) && len(m.ToolCalls) > 0:
+		return ""
 	}
-	return ""
+	return "a message has no content"
 }
 
 const toolCalls = "tool_calls"

@@ -45,7 +45,7 @@ func ParseFile(data []byte, defaults Endpoint) ([]Endpoint, error) {
 		return nil, errors.New("more than one YAML document: put all endpoints into the first")
 	}
 	if len(form.Endpoints) == 0 {
-		return nil, errors.New("it names no endpoint: list them under endpoints:")
+		return nil, errors.New("it names no endpoint: list them under the key endpoints")
 	}
 	var all []Endpoint
 	for i, y := range form.Endpoints {

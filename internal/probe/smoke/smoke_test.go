@@ -42,7 +42,7 @@ func service(t *testing.T) *url.URL {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	})
-	mux.HandleFunc("/flakier", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("/flakier", func(_ http.ResponseWriter, _ *http.Request) {
 		if flakier.Add(1) <= 2 {
 			panic(http.ErrAbortHandler)
 		}

@@ -77,7 +77,7 @@ func (s side) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(map[string]int{"/error": 500, "/missing": 404}[path])
 		fmt.Fprint(w, head, "the same on both")
 	case "/preview-error":
-		w.WriteHeader(int(must(strconv.Atoi(pick("200", "503")))))
+		w.WriteHeader(must(strconv.Atoi(pick("200", "503"))))
 		fmt.Fprint(w, head)
 	case "/empty":
 	case "/nothing":
@@ -95,6 +95,10 @@ func (s side) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/animated":
 		w.Header().Set("Content-Security-Policy", "style-src 'unsafe-inline'; script-src 'unsafe-inline'")
 		fmt.Fprint(w, head, animated)
+	case "/styled":
+		fmt.Fprint(w, head, `<style>h2 { font-size: 60px; animation: x 7s; caret-color: red }</style><h2>`, pick("rgba(0, 0, 0, 0) 0s", ""), `</h2>`,
+			pick("", `<script>const style = getComputedStyle(document.querySelector('h2'));
+			document.querySelector('h2').textContent = style.caretColor + ' ' + style.animationDuration</script>`))
 	case "/gif":
 		w.Header().Set("Content-Type", "image/gif")
 		then := color.Color(color.Black)
@@ -117,7 +121,7 @@ func (s side) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			document.querySelector('h2').textContent = await (await fetch('/word')).text() }</script>`)
 	case "/word":
 		select {
-		case <-time.After(300 * time.Millisecond):
+		case <-time.After(1500 * time.Millisecond):
 		case <-r.Context().Done():
 		}
 		fmt.Fprint(w, pick("old", "new"))
@@ -234,6 +238,7 @@ func TestPages(t *testing.T) {
 		"/leads-astray":  "active answers 500",
 		"/animated":      "",
 		"/strict":        "",
+		"/styled":        "",
 		"/faded-in":      "pixels differ",
 		"/late":          "pixels differ",
 		"/below":         "", // the viewport ends above it

@@ -77,7 +77,7 @@ func write(file string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temp.Name()) // which fails once it is renamed
+	defer func() { _ = os.Remove(temp.Name()) }() // it fails once the file is renamed
 	_, err = temp.Write(data)
 	if err = errors.Join(err, temp.Chmod(0o644), temp.Close()); err != nil {
 		return err
