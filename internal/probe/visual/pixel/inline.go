@@ -70,7 +70,8 @@ func half(p *image.NRGBA) *image.NRGBA {
 		for x := range out.Rect.Dx() {
 			kept := p.NRGBAAt(2*x, 2*y)
 			for _, at := range []image.Point{{X: 2*x + 1, Y: 2 * y}, {X: 2 * x, Y: 2*y + 1}, {X: 2*x + 1, Y: 2*y + 1}} {
-				if c := p.NRGBAAt(at.X, at.Y); at.In(p.Rect) && c.G < kept.G {
+				// Outside, and in the corner between two pictures of different size, nothing was drawn.
+				if c := p.NRGBAAt(at.X, at.Y); c.A > 0 && (kept.A == 0 || c.G < kept.G) {
 					kept = c
 				}
 			}

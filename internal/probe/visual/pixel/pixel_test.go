@@ -191,3 +191,22 @@ func TestDecode(t *testing.T) {
 		t.Error("decoded what is no picture")
 	}
 }
+
+// TestHalfDoesNotTakeTheCornerForAMark: one picture is wider, the other higher, and what neither has was once kept before
+// what one of them has.
+func TestHalfDoesNotTakeTheCornerForAMark(t *testing.T) {
+	a, b := image.NewNRGBA(image.Rect(0, 0, 2, 1)), image.NewNRGBA(image.Rect(0, 0, 1, 2))
+	p := Picture(a, b, []image.Rectangle{image.Rect(0, 0, 1, 1)}, 0)
+	if marks(p) != 2 || marks(half(p)) != 1 {
+		t.Errorf("%d marks, %d when it is shrunk", marks(p), marks(half(p)))
+	}
+	mirrored := image.NewNRGBA(p.Rect)
+	for y := range 2 {
+		for x := range 2 {
+			mirrored.SetNRGBA(1-x, 1-y, p.NRGBAAt(x, y))
+		}
+	}
+	if marks(half(mirrored)) != 1 {
+		t.Error("the mark is lost where the corner comes first")
+	}
+}
