@@ -42,7 +42,7 @@ generate: ## what is made from something else: CRDs, SLO rules
 
 .PHONY: lint
 lint: ## gofmt, vet, golangci-lint, govulncheck
-	@unformatted=$$(gofmt -l cmd internal k8s test); if [ -n "$$unformatted" ]; then echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
+	@unformatted=$$(gofmt -l cmd docs images internal k8s observability test tools); if [ -n "$$unformatted" ]; then echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) vet -tags lab,nightly ./...
 	$(GO) tool -modfile=tools/go.mod golangci-lint run --build-tags lab,nightly
