@@ -152,8 +152,9 @@ func TestGateOnSloth(t *testing.T) {
 		{"teei-api-gateway", "budget-remaining", 2, pass, 0.6},
 		{"teei-reporting", "burn-rate", 2, fail, 20},
 		{"teei-reporting", "budget-remaining", 2, fail, -19},
-		// 3 % of errors, for six minutes of an hour: a moment.
-		{"teei-corp-cockpit-astro", "burn-rate", 2, pass, 3},
+		// 3 % of errors, for six minutes: a moment. Prometheus extrapolates the successes, of which it has seen 59 minutes, to
+		// the hour; not the errors, which began at 0.
+		{"teei-corp-cockpit-astro", "burn-rate", 2, pass, 180 / (58_820*60.0/59 + 180) / 0.001},
 		// 3 % of errors for fifty minutes, and no more.
 		{"teei-q2q-ai", "burn-rate", 2, pass, 0},
 		{"teei-analytics", "burn-rate", 2, fail, 18},
@@ -178,30 +179,5 @@ func TestGateAfterAQuietNight(t *testing.T) {
 		{"teei-api-gateway", "budget-remaining", 2, pass, 1},
 		{"teei-reporting", "burn-rate", 2, unclear, 0},
 		{"teei-reporting", "budget-remaining", 2, pass, 1},
-	})
-}
-
-// What Pyrra records of two objectives, by its generic rules and its burn rates.
-func TestGateOnPyrra(t *testing.T) {
-	recorded := func(service string, burn, availability float64) []string {
-		labels := fmt.Sprintf(`{service=%q, slo=%q`, service, service+"-requests")
-		constant := func(name, more string, value float64) string {
-			return fmt.Sprintf("%s%s%s} %g+0x%d", name, labels, more, value, minutes)
-		}
-		const budget = 0.001
-		return []string{
-			constant("http_requests:burnrate5m", `, window="5m"`, burn*budget), constant("http_requests:burnrate1h4m", `, window="1h4m"`, burn*budget),
-			constant("pyrra_objective", "", 1-budget), constant("pyrra_availability", "", availability),
-			constant("pyrra_errors:rate5m", "", burn*budget), constant("pyrra_requests:rate5m", "", 1),
-		}
-	}
-	series := slices.Concat(recorded("teei-api-gateway", 0.5, 0.9995), recorded("teei-reporting", 20, 0.99905))
-	measure(t, gate(t, "components: [../k8s/components/pyrra]\n"), series, nil, []measurement{
-		{"teei-api-gateway", "burn-rate", 1, pass, 0.5},
-		{"teei-api-gateway", "budget-remaining", 1, pass, 0.5},
-		{"teei-reporting", "burn-rate", 1, fail, 20},
-		{"teei-reporting", "budget-remaining", 1, fail, 0.05},
-		{"teei-reporting", "burn-rate", 2, unclear, 0},
-		{"teei-none", "budget-remaining", 1, unclear, 0},
 	})
 }

@@ -3,6 +3,7 @@ package slo_test
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"slices"
@@ -155,14 +156,10 @@ func TestRulesRecordWhatTheGateAsksFor(t *testing.T) {
 }
 
 // near is equal, but for what floating point does.
-// near allows for what rate() makes up at the edges of its window.
-func near(a, b float64) bool { return math.Abs(a-b) <= 1e-4*max(1, math.Abs(b)) }
+func near(a, b float64) bool { return math.Abs(a-b) < 1e-9 }
 
 func with(labels map[string]string, pairs ...string) map[string]string {
-	more := map[string]string{}
-	for name, value := range labels {
-		more[name] = value
-	}
+	more := maps.Clone(labels)
 	for i := 0; i < len(pairs); i += 2 {
 		more[pairs[i]] = pairs[i+1]
 	}
