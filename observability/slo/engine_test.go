@@ -71,6 +71,7 @@ type phase struct{ minutes, requests, errors, slow int }
 
 // traffic is what the pods of a service export in phases, oldest first, that fill the time. The bound of its histogram is
 // written as the Prometheus at hand writes it; "" leaves out the histogram. A status that never happened has no series.
+// One in ten requests is a 404, which is the caller's fault.
 func traffic(t *testing.T, service, le string, phases ...phase) []string {
 	t.Helper()
 	total := 0
@@ -94,7 +95,8 @@ func traffic(t *testing.T, service, le string, phases ...phase) []string {
 	}
 	all := func(p phase) int { return p.requests }
 	lines := []string{
-		counter("http_requests_total", `, method="GET", status="200"`, func(p phase) int { return p.requests - p.errors }),
+		counter("http_requests_total", `, method="GET", status="200"`, func(p phase) int { return p.requests - p.requests/10 - p.errors }),
+		counter("http_requests_total", `, method="GET", status="404"`, func(p phase) int { return p.requests / 10 }),
 		counter("http_requests_total", `, method="GET", status="503"`, func(p phase) int { return p.errors }),
 	}
 	if le != "" {

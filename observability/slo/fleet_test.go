@@ -125,12 +125,25 @@ func TestPageShowsTheGateAsItIs(t *testing.T) {
 	known, given := map[string]bool{}, map[string]string{}
 	for _, arg := range gate(t, "").Spec.Args {
 		known[arg.Name] = true
+		if arg.Value != nil {
+			given[arg.Name] = *arg.Value
+		}
 	}
 	for _, arg := range first.Args {
 		given[arg.Name] = arg.Value
 		if !known[arg.Name] {
 			t.Errorf("the template has no argument %s", arg.Name)
 		}
+	}
+	number := func(name string) int {
+		n, err := strconv.Atoi(given[name])
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		return n
+	}
+	if number("failure-limit")+number("inconclusive-limit") >= number("count") {
+		t.Errorf("passes on nothing: limits %s and %s, count %s", given["failure-limit"], given["inconclusive-limit"], given["count"])
 	}
 	objectives := map[string]string{}
 	for _, s := range specs(t) {

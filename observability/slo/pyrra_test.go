@@ -75,6 +75,7 @@ func TestGateOnPyrra(t *testing.T) {
 		{"teei-reporting", "budget-remaining", 2, fail, -19},
 		{"teei-corp-cockpit-astro", "burn-rate", 2, pass, 0},
 		{"teei-corp-cockpit-astro", "budget-remaining", 2, pass, 1},
+		{"teei-q2q-ai", "burn-rate", 1, unclear, 0},
 		{"teei-q2q-ai", "burn-rate", 2, unclear, 0},
 		{"teei-q2q-ai", "budget-remaining", 2, pass, 1},
 		{"teei-analytics", "burn-rate", 2, fail, 18},

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/common/promslog"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
@@ -115,7 +116,7 @@ func (e *evaluator) record(ctx context.Context, r rule) error {
 		for name, value := range r.Labels {
 			b.Set(name, value)
 		}
-		s := series{labels: b.Set(labels.MetricName, r.Record).Labels()}
+		s := series{labels: b.Set(model.MetricNameLabel, r.Record).Labels()}
 		for _, point := range found.Floats {
 			s.samples = append(s.samples, sample{point.T, point.F})
 		}
