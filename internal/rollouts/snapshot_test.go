@@ -101,6 +101,13 @@ func TestCompleteNeedsEveryWitness(t *testing.T) {
 	}
 }
 
+func failedRun(hash, rev string) *rov1.AnalysisRun {
+	r := &rov1.AnalysisRun{Status: rov1.AnalysisRunStatus{Phase: rov1.AnalysisPhaseFailed}}
+	r.Annotations = map[string]string{revisionAnnotation: rev}
+	r.Labels = map[string]string{rov1.DefaultRolloutUniqueLabelKey: hash}
+	return r
+}
+
 func TestAnalysesOfAnEarlierAttemptDoNotCount(t *testing.T) {
 	s := whole()
 	run := func(name, rev string, phase rov1.AnalysisPhase) *rov1.AnalysisRun {
@@ -143,6 +150,16 @@ func TestLastGood(t *testing.T) {
 		}, "one", nil},
 		"a ledger whose version is gone": {func(s *Snapshot) {
 			s.rollout.Annotations[ledgerAnnotation] = `{"image":"shop:v2","lastGood":"zero"}`
+		}, "one", nil},
+		"its analysis failed": {func(s *Snapshot) { s.analyses = append(s.analyses, failedRun("one", "1")) }, "", rollback.ErrNoTarget},
+		"its analysis failed, but the latest rollback went there": {func(s *Snapshot) {
+			s.analyses = append(s.analyses, failedRun("one", "1"))
+			s.rollout.Annotations[markAnnotation] = `{"from":"zero","to":"one"}`
+		}, "one", nil},
+		"an older version bears a deadline that is long over": {func(s *Snapshot) {
+			old := replicaSet("zero", "v0", "0", 0, 0)
+			old.Annotations["scale-down-deadline"] = "2026-01-01T00:00:00Z"
+			s.replicaSets = append(s.replicaSets, old)
 		}, "one", nil},
 		"a new image the controller has not seen": {func(s *Snapshot) { s.rollout.Generation = 5; s.rollout.Spec.Template = template("v3") }, "two", nil},
 		"something else it has not seen":          {func(s *Snapshot) { s.rollout.Generation = 5 }, "", ErrUnsettled},

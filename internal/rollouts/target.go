@@ -87,9 +87,12 @@ func (s *Snapshot) LastGood() (string, error) {
 		hash := rs.Labels[rov1.DefaultRolloutUniqueLabelKey]
 		candidates = append(candidates, rollback.Candidate{
 			Hash: hash, Revision: revision(rs),
-			Kept:     rs.Annotations[rov1.DefaultReplicaSetScaleDownDeadlineAnnotationKey] != "",
+			// The deadline of one that has no pods any more is long over.
+			Kept:     rs.Annotations[rov1.DefaultReplicaSetScaleDownDeadlineAnnotationKey] != "" && rs.Status.Replicas > 0,
 			Replicas: int(rs.Status.Replicas),
-			Bad:      s.failedAnalysis(rs) || slices.ContainsFunc(mark.Left, func(l left) bool { return l.matches(rs) }),
+			// The way back skips analyses, but ends one that has begun, and its Job may have failed by then. That says nothing
+			// about the version that was gone back to.
+			Bad: hash != mark.To && s.failedAnalysis(rs) || slices.ContainsFunc(mark.Left, func(l left) bool { return l.matches(rs) }),
 		})
 	}
 	return rollback.LastGood(st.StableRS, st.CurrentPodHash, candidates)
