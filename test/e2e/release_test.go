@@ -41,11 +41,12 @@ type rolloutResult struct {
 type diary struct {
 	mu              sync.Mutex
 	asked, promoted map[string]time.Time
+	full            chan struct{} // closed once every region was seen promoted
 }
 
 // watchRelease keeps a diary of every region until the test ends.
 func watchRelease(t *testing.T, f *rig.Fleet, rollout, img string) *diary {
-	d := &diary{asked: map[string]time.Time{}, promoted: map[string]time.Time{}}
+	d := &diary{asked: map[string]time.Time{}, promoted: map[string]time.Time{}, full: make(chan struct{})}
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	t.Cleanup(func() { cancel(); running.Wait() })
@@ -65,12 +66,20 @@ func watchRelease(t *testing.T, f *rig.Fleet, rollout, img string) *diary {
 			})
 		})
 	}
+	go func() {
+		running.Wait()
+		close(d.full)
+	}()
 	return d
 }
 
 // inOrder holds the diary against the promise: no region is asked before its predecessor was promoted.
 func (d *diary) inOrder(t *testing.T) {
 	t.Helper()
+	select { // the command may hear of the last promotion before the diary does
+	case <-d.full:
+	case <-time.After(10 * time.Second):
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for i, region := range order {
