@@ -20,7 +20,7 @@ const mega = 1 << 20
 
 func TestFullDisk(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("only root may mount a small disk; run this test as root")
+		t.Skip("a full disk is tried on a small one of its own, which only root may mount: run this test as root")
 	}
 	for _, c := range []struct {
 		name string

@@ -74,11 +74,7 @@ func TestEachJobBites(t *testing.T) {
 	for i, r := range jobRows() {
 		fmt.Fprintf(&table, "| `%s` | %s |", r.metric, r.fault)
 		for j, c := range jobCells() {
-			got := verdicts["jobs-"+name(i, j)]
-			if got.phase != c.want {
-				t.Errorf("%s (%s), %s: %s, want %s\n%s", r.metric, r.fault, c.title, got.phase, c.want, got.why)
-			}
-			fmt.Fprintf(&table, " %s |", got.phase)
+			verdicts["jobs-"+name(i, j)].enter(t, &table, fmt.Sprintf("%s (%s), %s", r.metric, r.fault, c.title), c.want)
 		}
 		table.WriteString("\n")
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,6 +78,15 @@ func analysisRun(name, suite string, template *unstructured.Unstructured, metric
 
 // verdict is how a run ended.
 type verdict struct{ phase, why string }
+
+// enter puts the verdict on a case into a table, and fails the test if it is not the one wanted.
+func (v verdict) enter(t *testing.T, table *strings.Builder, what, want string) {
+	t.Helper()
+	if v.phase != want {
+		t.Errorf("%s: %s, want %s\n%s", what, v.phase, want, v.why)
+	}
+	fmt.Fprintf(table, " %s |", v.phase)
+}
 
 // judge creates the runs, waits until the controller has judged each, deletes them, and returns the verdicts by name.
 func judge(t *testing.T, suite string, runs []*unstructured.Unstructured) map[string]verdict {

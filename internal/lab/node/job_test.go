@@ -85,7 +85,7 @@ func TestJobRunsItsCommand(t *testing.T) {
 func TestJobHasRoomForABrowser(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat(here); err != nil {
-		t.Skip("without /proc there is no short path")
+		t.Skip("this system has no /proc/self/cwd, and so no path that is short enough for a browser below a deep folder")
 	}
 	n := startNode(t)
 	n.cfg.Scratch = filepath.Join(t.TempDir(), strings.Repeat("deep", 30))

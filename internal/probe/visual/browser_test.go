@@ -33,7 +33,7 @@ func needBrowser(t *testing.T) {
 		if os.Getenv("CI") != "" {
 			t.Fatal(err)
 		}
-		t.Skip(err)
+		t.Skipf("pages are opened in a real browser, and there is none here: %v", err)
 	}
 }
 
@@ -394,7 +394,7 @@ func TestNothingMeasured(t *testing.T) {
 func TestTheBrowserGoesWithTheProbe(t *testing.T) {
 	needBrowser(t)
 	if _, err := os.Stat("/proc/self/cmdline"); err != nil {
-		t.Skip("no /proc to look for processes in")
+		t.Skip("what is left of a browser is looked for in /proc, which this system does not have")
 	}
 	stopped := errors.New("stopped")
 	ctx, cancel := context.WithCancelCause(t.Context())
