@@ -16,6 +16,7 @@ const (
 	resync      = 30 * time.Second // the watches drive; this only bounds how long a missed signal can matter
 	retryAfter  = time.Second
 	rollbackFor = 2 * time.Minute // a region's rollback gives up being verified after this
+	answerFor   = 15 * time.Second
 )
 
 // Release carries one plan through its regions.
@@ -39,6 +40,7 @@ type run struct {
 	state    release.State
 	watchers map[string]*rollouts.Watcher
 	returned map[string]*Returned
+	failed   map[string]*release.Analysis // by region, what had failed on the version that was rolled back
 	approval map[string]release.Approval
 	failure  map[string]error     // what acting on the region last failed with, while it matters
 	retry    map[string]time.Time // not before
@@ -54,7 +56,7 @@ func (r Release) Run(ctx context.Context) (Result, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	x := &run{
 		Release: r, state: release.Start(r.Plan), watchers: map[string]*rollouts.Watcher{}, returned: map[string]*Returned{},
-		approval: map[string]release.Approval{}, failure: map[string]error{}, retry: map[string]time.Time{},
+		failed: map[string]*release.Analysis{}, approval: map[string]release.Approval{}, failure: map[string]error{}, retry: map[string]time.Time{},
 		busy: map[string]bool{}, asked: map[string]bool{}, done: make(chan func()),
 	}
 	changed := make(chan struct{}, 1)
@@ -137,7 +139,7 @@ func (x *run) observe() map[string]release.Observation {
 		}
 		o.Approval = x.approval[name]
 		if back := x.returned[name]; back != nil && !x.busy[name] {
-			o.Return = &release.Returned{Err: back.Err}
+			o.Return = &release.Returned{Err: back.Err, Gate: x.failed[name]}
 		}
 		seen[name] = o
 	}
@@ -198,7 +200,7 @@ func (x *run) region(name string) release.Region {
 func (x *run) work(ctx context.Context, region string, do func(context.Context) error) {
 	x.busy[region] = true
 	x.workers.Go(func() {
-		asked, cancel := context.WithTimeoutCause(ctx, 15*time.Second, errors.New("the API server did not answer within 15 s"))
+		asked, cancel := soon(ctx)
 		defer cancel()
 		err := do(asked)
 		x.settle(ctx, func() {
@@ -210,6 +212,11 @@ func (x *run) work(ctx context.Context, region string, do func(context.Context) 
 			}
 		})
 	})
+}
+
+// soon bounds what an API server may take for an answer.
+func soon(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, answerFor, fmt.Errorf("the API server did not answer within %s", answerFor))
 }
 
 func (x *run) settle(ctx context.Context, f func()) {
@@ -264,7 +271,7 @@ func (x *run) ask(ctx context.Context, region string) {
 	})
 }
 
-// rollBack takes a region back, then counts what the version served that is left behind.
+// rollBack takes a region back. Only then it asks what had failed there, and what the version served that is left behind.
 func (x *run) rollBack(ctx context.Context, state release.Region) {
 	name := state.Name
 	x.busy[name] = true
@@ -272,11 +279,23 @@ func (x *run) rollBack(ctx context.Context, state release.Region) {
 		limited, cancel := context.WithTimeoutCause(ctx, rollbackFor, fmt.Errorf("not verified within %s", rollbackFor))
 		defer cancel()
 		back := Back{Region: x.Regions[name], Target: state.From.Hash, Reason: state.Why}.Run(limited)
+		failed := x.failedOn(ctx, name, state.Hash)
 		if state.Hash != "" && x.Served != nil {
 			if served, err := x.Served(ctx, name, state.Hash, state.Started); err == nil {
 				back.Served = &served
 			}
 		}
-		x.settle(ctx, func() { x.busy[name] = false; x.returned[name] = back })
+		x.settle(ctx, func() { x.busy[name] = false; x.returned[name] = back; x.failed[name] = failed })
 	})
+}
+
+// failedOn is the analysis that speaks against a version, or nil where none does or the region does not say.
+func (x *run) failedOn(ctx context.Context, region, hash string) *release.Analysis {
+	asked, cancel := soon(ctx)
+	defer cancel()
+	s, err := x.Regions[region].Read(asked)
+	if err != nil {
+		return nil
+	}
+	return s.FailedOn(hash)
 }

@@ -195,7 +195,7 @@ func setting(p Plan, r Region, o Observation, now time.Time) (Region, []Action) 
 			return fail(r, fmt.Sprintf("unreachable for %s: %s", p.Timeout, o.Unreachable), nil, now)
 		}
 		return r, nil
-	case o.Image == p.Image && o.Aborted:
+	case o.Image == p.Image && o.Aborted && !r.Changed:
 		return hold(r, "the rollout already asks for this image and was aborted on it; roll it back first", now)
 	case o.Image == p.Image:
 		if o.Stable.Image != p.Image {
@@ -234,6 +234,7 @@ func watching(p Plan, r Region, o Observation, now time.Time) (Region, []Action)
 		return r, nil
 	}
 	r.Hash = o.Hash
+	r.Ran = ran(r.Ran, o.Analyses)
 	if why, gate := bad(o); why != "" {
 		return fail(r, why, gate, now)
 	}
@@ -248,7 +249,7 @@ func watching(p Plan, r Region, o Observation, now time.Time) (Region, []Action)
 
 // bad is why what was seen ends the release here, with the analysis that says so, or empty.
 func bad(o Observation) (string, *Analysis) {
-	if run, ok := worst(o.Analyses); ok {
+	if run, ok := Worst(o.Analyses); ok {
 		return run.Explain(), &run
 	}
 	switch {
@@ -268,6 +269,9 @@ func late(p Plan, r Region, o Observation) string {
 		return fmt.Sprintf("nobody promoted it within %s", p.Timeout)
 	case o.Complete:
 		why, _ := unproven(o.Analyses)
+		if why == "" {
+			why = skipped(r, o)
+		}
 		return fmt.Sprintf("not verified within %s: %s", p.Timeout, why)
 	}
 	return fmt.Sprintf("not complete within %s: %s", p.Timeout, strings.Join(o.Lacking, "; "))
@@ -295,11 +299,38 @@ func incomplete(p Plan, r Region, o Observation, now time.Time) (Region, []Actio
 	return r, []Action{{Kind: AskApproval, Region: r.Name, Why: "the rollout waits for a promotion"}}
 }
 
+// ran adds the gates of runs to those that were seen before.
+func ran(before []string, runs []Analysis) []string {
+	gates := slices.Clone(before)
+	for _, run := range runs {
+		if !slices.Contains(gates, run.Gate()) {
+			gates = append(gates, run.Gate())
+		}
+	}
+	return gates
+}
+
+// skipped names a gate that the release went past without a run, or is empty. A promotion in full does that, and so does
+// a version within the rollback window. What was there before the release is not held to it.
+func skipped(r Region, o Observation) string {
+	for _, gate := range o.Gates {
+		if r.Changed && !slices.Contains(r.Ran, gate) {
+			return fmt.Sprintf("complete, but nothing proves it: its analysis %s never ran (promoted past its gates by hand, or within the rollback window)", gate)
+		}
+	}
+	return ""
+}
+
 // complete asks for the evidence, then for the bake.
 func complete(p Plan, r Region, o Observation, now time.Time) (Region, []Action) {
 	why, wait := unproven(o.Analyses)
 	if why != "" && !wait {
 		return fail(r, why, nil, now)
+	}
+	if why == "" {
+		if why = skipped(r, o); why != "" && r.Phase == Verifying && !now.Before(r.Since.Add(lag)) {
+			return hold(r, why, now) // a person may have had a reason to promote it: it is theirs to judge
+		}
 	}
 	switch {
 	case r.Phase == Baking:
@@ -318,12 +349,15 @@ func complete(p Plan, r Region, o Observation, now time.Time) (Region, []Action)
 	return enter(r, Passed, now), nil
 }
 
-// rollingBack asks again until a result is in.
+// rollingBack asks again until a result is in. An abort may be seen before the run that caused it; the result names it.
 func rollingBack(r Region, o Observation, now time.Time) (Region, []Action) {
-	switch {
-	case o.Return == nil:
+	if o.Return == nil {
 		return r, []Action{{Kind: RollBack, Region: r.Name, Why: r.Why}}
-	case o.Return.Err != "":
+	}
+	if r.Gate == nil {
+		r.Gate = o.Return.Gate
+	}
+	if o.Return.Err != "" {
 		return hold(r, r.Why+"; the rollback is not verified: "+o.Return.Err, now)
 	}
 	return enter(r, RolledBack, now), nil

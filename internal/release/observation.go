@@ -1,6 +1,9 @@
 package release
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Observation is what was read of one region at one time. Unreachable is a value: it is neither health nor failure.
 type Observation struct {
@@ -17,7 +20,8 @@ type Observation struct {
 	Degraded bool
 	Message  string // the controller's own word on its state
 	Pause    Pause
-	Hash     string // pod template hash of Image's ReplicaSet, empty until it exists
+	Hash     string   // pod template hash of Image's ReplicaSet, empty until it exists
+	Gates    []string // the analyses that the rollout declares, each by the name that [Analysis.Gate] gives to its run
 	Analyses []Analysis
 
 	Approval Approval  // the operator's answer in this region, if asked
@@ -56,7 +60,8 @@ const (
 
 // Returned is the result of rolling one region back. Err is empty where the region was verified on its last good version.
 type Returned struct {
-	Err string
+	Err  string
+	Gate *Analysis // that had failed on the version left behind, as read afterwards; nil where none had
 }
 
 // Verdict is what an analysis, or one metric of it, has to say.
@@ -78,7 +83,8 @@ func (v Verdict) Bad() bool { return v == Failed || v == Errored || v == Inconcl
 // Analysis is one AnalysisRun of the release's revision.
 type Analysis struct {
 	Name    string   `json:"name"`
-	Kind    string   `json:"kind"` // Step, Background, PrePromotion or PostPromotion
+	Kind    string   `json:"kind"`           // Step, Background, PrePromotion or PostPromotion
+	Step    string   `json:"step,omitempty"` // of the canary, counted from 0, for the kind Step
 	Verdict Verdict  `json:"verdict"`
 	Message string   `json:"message,omitempty"`
 	Metrics []Metric `json:"metrics,omitempty"`
@@ -98,8 +104,11 @@ type Metric struct {
 	Message      string  `json:"message,omitempty"`
 }
 
-// worst is the first analysis that speaks against the release, and whether there is one.
-func worst(runs []Analysis) (Analysis, bool) {
+// Gate names the place in the rollout's strategy that the run was made for.
+func (a Analysis) Gate() string { return strings.TrimSpace(a.Kind + " " + a.Step) }
+
+// Worst is the first analysis that speaks against the release, and whether there is one.
+func Worst(runs []Analysis) (Analysis, bool) {
 	for _, run := range runs {
 		if run.Verdict.Bad() {
 			return run, true

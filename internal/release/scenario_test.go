@@ -101,6 +101,11 @@ func (w *world) see(t *testing.T, d *datadriven.TestData) {
 			o.Approval = Approval(value)
 		case "back":
 			o.Return = &Returned{Err: value}
+		case "gates":
+			o.Gates = arg.Vals
+		case "failed": // what the rollback found to have failed on the version it left
+			gate := analysis(arg.Vals)
+			o.Return.Gate = &gate
 		case "run":
 			o.Analyses = append(o.Analyses, analysis(arg.Vals))
 		default:
@@ -110,9 +115,11 @@ func (w *world) see(t *testing.T, d *datadriven.TestData) {
 	w.seen[region] = o
 }
 
-// analysis reads name, verdict and, for each metric, its successes and optionally the value that failed it.
+// analysis reads name, verdict and, for each metric, its successes and optionally the value that failed it. The name is
+// the gate's, too: a kind, and after a dash the step.
 func analysis(vals []string) Analysis {
 	a := Analysis{Name: vals[0], Verdict: Verdict(vals[1])}
+	a.Kind, a.Step, _ = strings.Cut(a.Name, "-")
 	for _, m := range vals[2:] {
 		name, rest, _ := strings.Cut(m, ":")
 		metric := Metric{Name: name, Verdict: a.Verdict}
@@ -148,6 +155,9 @@ func (w *world) print(actions []Action) string {
 		}
 		if r.Why != "" {
 			fmt.Fprintf(&b, ": %s", r.Why)
+		}
+		if r.Gate != nil {
+			fmt.Fprintf(&b, " [%s]", r.Gate.Name)
 		}
 		b.WriteByte('\n')
 	}

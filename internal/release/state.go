@@ -22,6 +22,7 @@ type Region struct {
 	Why     string    `json:"why,omitempty"`    // what failed it or holds it
 	Gate    *Analysis `json:"gate,omitempty"`   // the analysis that failed it
 	Hash    string    `json:"hash,omitempty"`   // pod template hash of the released version
+	Ran     []string  `json:"ran,omitempty"`    // gates of which a run was seen: Argo deletes the oldest runs as it goes on
 }
 
 // Phase is where a region stands. The way is Waiting → Setting → Updating (⇄ AwaitingApproval) → Verifying → Baking →
@@ -105,12 +106,18 @@ func Wake(s State, now time.Time) (time.Time, bool) {
 		case r.Phase == Baking:
 			consider(bakedAt(s.Plan, r))
 			consider(deadline(s.Plan, r))
+		case r.Phase == Verifying:
+			consider(r.Since.Add(lag))
+			consider(deadline(s.Plan, r))
 		case r.Phase.inFlight() || r.Phase == Waiting && !r.Started.IsZero():
 			consider(deadline(s.Plan, r))
 		}
 	}
 	return wake, !wake.IsZero()
 }
+
+// lag bounds how much later than the rollout its analysis runs may be seen: each kind of object is watched by itself.
+const lag = 10 * time.Second
 
 // deadline is when a region in flight has had its time. A bake has its own: one that never ends whole must end all the same.
 func deadline(p Plan, r Region) time.Time {

@@ -2,10 +2,8 @@ package rollouts
 
 import (
 	"fmt"
-	"strings"
 
 	rov1 "github.com/argoproj/argo-rollouts/pkg/apis/rollouts/v1alpha1"
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"tidegate.io/tidegate/internal/release"
@@ -33,6 +31,7 @@ func (s *Snapshot) Observation(image string) release.Observation {
 	o.Degraded = st.Phase == rov1.RolloutPhaseDegraded
 	o.Message = st.Message
 	o.Hash = st.CurrentPodHash
+	o.Gates = s.gates()
 	o.Analyses = s.revisionAnalyses()
 	o.Pause = s.pause(o.Analyses)
 	o.Progress = s.progress()
@@ -105,59 +104,6 @@ func (s *Snapshot) step() *rov1.CanaryStep {
 func running(runs []release.Analysis, kind string) bool {
 	for _, run := range runs {
 		if run.Kind == kind && (run.Verdict == release.Running || run.Verdict == release.Pending) {
-			return true
-		}
-	}
-	return false
-}
-
-// revisionAnalyses are the runs of the current revision. The hash alone would not do: an image that failed and is
-// released again has the same hash, and its old runs may still be there.
-func (s *Snapshot) revisionAnalyses() []release.Analysis {
-	var runs []release.Analysis
-	for _, run := range s.analyses {
-		if run.Labels[rov1.DefaultRolloutUniqueLabelKey] != s.rollout.Status.CurrentPodHash || revision(run) != revision(s.rollout) {
-			continue
-		}
-		a := release.Analysis{Name: run.Name, Kind: run.Labels[rov1.RolloutTypeLabel], Verdict: verdict(run.Status.Phase), Message: run.Status.Message}
-		for _, m := range run.Status.MetricResults {
-			a.Metrics = append(a.Metrics, metric(m))
-		}
-		runs = append(runs, a)
-	}
-	return runs
-}
-
-// verdict takes a run that has not begun, which has no phase, for one that is pending.
-func verdict(p rov1.AnalysisPhase) release.Verdict {
-	if p == "" {
-		return release.Pending
-	}
-	return release.Verdict(p)
-}
-
-func metric(m rov1.MetricResult) release.Metric {
-	out := release.Metric{
-		Name: m.Name, Verdict: verdict(m.Phase), DryRun: m.DryRun, Message: m.Message,
-		Successes: int(m.Successful), Failures: int(m.Failed), Errors: int(m.Error), Inconclusive: int(m.Inconclusive),
-		Query: strings.TrimSpace(m.Metadata["ResolvedPrometheusQuery"]),
-	}
-	for _, measurement := range m.Measurements { // oldest first: the last one that agrees with the verdict decided
-		if measurement.Phase == m.Phase || out.Value == "" {
-			out.Value = strings.Trim(measurement.Value, "[]") // Prometheus answers with a vector, our gates with one series
-			if measurement.Message != "" {
-				out.Message = measurement.Message
-			}
-		}
-	}
-	return out
-}
-
-// failedAnalysis tells that an analysis failed on the ReplicaSet at its latest revision.
-func (s *Snapshot) failedAnalysis(rs *appsv1.ReplicaSet) bool {
-	for _, run := range s.analyses {
-		same := run.Labels[rov1.DefaultRolloutUniqueLabelKey] == rs.Labels[rov1.DefaultRolloutUniqueLabelKey] && revision(run) == revision(rs)
-		if same && verdict(run.Status.Phase).Bad() {
 			return true
 		}
 	}

@@ -123,6 +123,44 @@ func TestAnalysesOfAnEarlierAttemptDoNotCount(t *testing.T) {
 	}
 }
 
+func TestAMetricThatWasNeverMeasuredIsThere(t *testing.T) {
+	run := &rov1.AnalysisRun{
+		Spec: rov1.AnalysisRunSpec{
+			Metrics: []rov1.Metric{{Name: "measured"}, {Name: "never"}, {Name: "for-show"}},
+			DryRun:  []rov1.DryRun{{MetricName: "for-.*"}},
+		},
+		Status: rov1.AnalysisRunStatus{
+			Phase:         rov1.AnalysisPhaseSuccessful,
+			MetricResults: []rov1.MetricResult{{Name: "measured", Phase: rov1.AnalysisPhaseSuccessful, Successful: 3}},
+		},
+	}
+	want := []release.Metric{
+		{Name: "measured", Verdict: release.Successful, Successes: 3},
+		{Name: "never", Verdict: release.Pending},
+		{Name: "for-show", Verdict: release.Pending, DryRun: true},
+	}
+	if diff := cmp.Diff(want, analysis(run).Metrics); diff != "" {
+		t.Errorf("metrics (-want +got):\n%s", diff)
+	}
+}
+
+func TestGatesAreThoseThatTheStrategyDeclares(t *testing.T) {
+	templates := []rov1.AnalysisTemplateRef{{TemplateName: "success-rate"}}
+	s := whole()
+	canary := s.rollout.Spec.Strategy.Canary
+	canary.Analysis = &rov1.RolloutAnalysisBackground{RolloutAnalysis: rov1.RolloutAnalysis{Templates: templates}}
+	canary.Steps = []rov1.CanaryStep{{}, {Analysis: &rov1.RolloutAnalysis{Templates: templates}}, {Analysis: &rov1.RolloutAnalysis{}}}
+	if diff := cmp.Diff([]string{"Background", "Step 1"}, s.Observation("shop:v2").Gates); diff != "" {
+		t.Errorf("canary (-want +got):\n%s", diff)
+	}
+	s.rollout.Spec.Strategy = rov1.RolloutStrategy{BlueGreen: &rov1.BlueGreenStrategy{
+		ActiveService: "shop-stable", PrePromotionAnalysis: &rov1.RolloutAnalysis{Templates: templates}, PostPromotionAnalysis: &rov1.RolloutAnalysis{Templates: templates},
+	}}
+	if diff := cmp.Diff([]string{"PrePromotion", "PostPromotion"}, s.Observation("shop:v2").Gates); diff != "" {
+		t.Errorf("blue/green (-want +got):\n%s", diff)
+	}
+}
+
 func TestLastGood(t *testing.T) {
 	tests := map[string]struct {
 		spoil func(*Snapshot)

@@ -92,7 +92,7 @@ func (s *Snapshot) LastGood() (string, error) {
 			Replicas: int(rs.Status.Replicas),
 			// The way back skips analyses, but ends one that has begun, and its Job may have failed by then. That says nothing
 			// about the version that was gone back to.
-			Bad: hash != mark.To && s.failedAnalysis(rs) || slices.ContainsFunc(mark.Left, func(l left) bool { return l.matches(rs) }),
+			Bad: hash != mark.To && s.FailedOn(hash) != nil || slices.ContainsFunc(mark.Left, func(l left) bool { return l.matches(rs) }),
 		})
 	}
 	return rollback.LastGood(st.StableRS, st.CurrentPodHash, candidates)
