@@ -205,6 +205,38 @@ func TestBadReleaseIsCaughtInTheFirstRegion(t *testing.T) {
 	}
 }
 
+// TestPromotedPastItsGatesIsHeld has a person press "promote full" in the middle of a canary: the controller calls the
+// version healthy and stable, and no gate has proven it.
+func TestPromotedPastItsGatesIsHeld(t *testing.T) {
+	good, img := fleet.CurrentImage(t, q2q), rig.NewImage(q2q)
+	var result rolloutResult
+	ended := make(chan rig.Outcome, 1)
+	go func() {
+		ended <- fleet.Tidegate(t, &result, "rollout", q2q, img, "--order", "us-west,us-east", "--analysis-wait", "0", "--timeout", "180")
+	}()
+	fleet.Until(t, "us-west", q2q, "the first step", time.Minute, func(u *unstructured.Unstructured) bool {
+		return rig.ImageIn(u, "spec", "template", "spec") == img && rig.Settled(u) && rig.Num(u, "status", "canary", "weights", "canary", "weight") == 10
+	})
+	if err := fleet.Patch(t.Context(), "us-west", q2q, `{"status":{"promoteFull":true}}`, "status"); err != nil {
+		t.Fatal(err)
+	}
+	if out := <-ended; out.Code != 4 || result.Outcome != "held" {
+		t.Fatalf("exit code %d, outcome %q, want 4 and held:\n%s", out.Code, result.Outcome, out.Stderr)
+	}
+	if first := result.Regions[0]; first.Phase != "Held" || !strings.Contains(first.Why, "never ran") {
+		t.Errorf("first region: %+v", first)
+	}
+	if err := neverSaw(t.Context(), fleet, "us-east", img); err != nil {
+		t.Error(err)
+	}
+	if out := fleet.Tidegate(t, &struct{}{}, "rollback", q2q, "nothing proves it", "--context", "k8s-us-west"); out.Code != 0 {
+		t.Errorf("rolled back: exit code %d\n%s", out.Code, out.Stderr)
+	}
+	if err := fleet.ServesOnly(t.Context(), "us-west", q2q, good); err != nil {
+		t.Error(err)
+	}
+}
+
 func failedMetric(metrics []struct {
 	Name, Verdict, Value, Query string
 	Failures                    int
