@@ -117,6 +117,22 @@ func (m *Mesh) keepRoutes(ctx context.Context, s *sources) {
 	}
 }
 
+// Ready returns once the mesh has routes, or with the cause when ctx ends.
+func (m *Mesh) Ready(ctx context.Context) error {
+	for {
+		next := m.board.next()
+		down := m.board.load().down
+		if down == "" {
+			return nil
+		}
+		select {
+		case <-next:
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %s", context.Cause(ctx), down)
+		}
+	}
+}
+
 // Metrics serves what the mesh counted, and what was registered with Registry, as Prometheus text.
 func (m *Mesh) Metrics() http.Handler {
 	return promhttp.HandlerFor(m.counts.registry, promhttp.HandlerOpts{})

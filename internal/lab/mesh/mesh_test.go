@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -19,6 +20,23 @@ func TestNotReadYet(t *testing.T) {
 		if w.Code != http.StatusServiceUnavailable || w.Header().Get(reasonHeader) == "" {
 			t.Errorf("%s: %d %q", name, w.Code, w.Body)
 		}
+	}
+}
+
+// What needs no routes is reached without them: the API server asks for a log as soon as there is one.
+func TestFixedAddressesNeedNoRoutes(t *testing.T) {
+	app := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer app.Close()
+	m := New(Config{Region: "test", Fixed: map[string]string{"prometheus:9090": app.Listener.Addr().String()}})
+	w := httptest.NewRecorder()
+	m.Proxy().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://prometheus:9090/", nil))
+	if w.Code != http.StatusOK {
+		t.Errorf("%d %q", w.Code, w.Body)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("no patience"))
+	if err := m.Ready(ctx); err == nil || !strings.Contains(err.Error(), "no patience: the mesh has not read") {
+		t.Errorf("Ready: %v", err)
 	}
 }
 

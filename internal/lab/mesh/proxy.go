@@ -13,11 +13,12 @@ import (
 
 // Proxy is the forward proxy of the region's components: requests in absolute form, and CONNECT. It knows the region's
 // Services, ClusterIPs and pods, and Config.Fixed; everything else is answered 403. Requests to a Service or to a host of
-// a VirtualService are traffic and counted like any other; requests straight to a pod, such as scrapes, are not.
+// a VirtualService are traffic and counted like any other; requests straight to a pod, such as scrapes, are not. Until the
+// mesh has routes, only Config.Fixed is reached.
 func (m *Mesh) Proxy() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		t := m.board.load()
-		if t.down != "" {
+		if _, fixed := m.cfg.Fixed[withPort(r.URL.Host)]; t.down != "" && !fixed {
 			say(w, http.StatusServiceUnavailable, t.down)
 			return
 		}

@@ -125,7 +125,8 @@ func (r *Region) serveOn(listener net.Listener, handler http.Handler) {
 	})
 }
 
-// startNode sets node and mesh going, and waits until the API shows the node as ready.
+// startNode sets node and mesh going, and waits until the API shows the node as ready and the mesh has routes: scrapes, Jobs
+// and logs go through it.
 func (r *Region) startNode(ctx context.Context) error {
 	// They outlive the start, so they must not end with its context.
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -137,6 +138,9 @@ func (r *Region) startNode(ctx context.Context) error {
 	nodes := r.clients.custom.Resource(schema.GroupVersionResource{Version: "v1", Resource: "nodes"})
 	if err := await(ctx, nodes, r.opts.Config.nodeName(), ready); err != nil {
 		return fmt.Errorf("start node: %w", err)
+	}
+	if err := r.parts.mesh.Ready(ctx); err != nil {
+		return fmt.Errorf("start mesh: %w", err)
 	}
 	return nil
 }
