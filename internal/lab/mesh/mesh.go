@@ -55,6 +55,9 @@ type Mesh struct {
 	quiet     *stdlog.Logger // for net/http, which has no slog
 }
 
+// unread is why there are no routes at first.
+const unread = "the mesh has not read the region's routes yet"
+
 // New returns a mesh that routes nothing until Run.
 func New(cfg Config) *Mesh {
 	log := cfg.Log
@@ -64,7 +67,7 @@ func New(cfg Config) *Mesh {
 	log = log.With("region", cfg.Region, "part", "mesh")
 	m := &Mesh{
 		cfg: cfg, log: log,
-		board:   newBoard(&table{down: "the mesh has not read the region's routes yet"}),
+		board:   newBoard(&table{down: unread}),
 		counts:  newCounts(),
 		tunnels: newTunnels(),
 		buffers: newBuffers(),
