@@ -62,7 +62,7 @@ The command can be interrupted and run again: it takes up each region where it s
 	f.StringVarP(&o.namespace, "namespace", "n", "default", "namespace of the Rollout")
 	f.VarP(orderFlag{o}, "order", "o", "regions in order, as name or name:context; also takes json, yaml or table for --output")
 	f.Var(&o.output, "output", "format of the result: table, json or yaml")
-	f.VarP(&o.timeout, "timeout", "t", "time for one region, in seconds or as 30m")
+	f.VarP(&o.timeout, "timeout", "t", "time for one region beyond the pauses of its own steps, in seconds or as 30m")
 	f.VarP(&o.wait, "analysis-wait", "a", "how long a region must hold before the next one starts, in seconds or as 5m")
 	f.BoolVar(&o.promote, "promote", false, "promote manual pauses once the gates before them have not failed, without asking")
 	f.StringVar(&o.prometheus, "prometheus", defaultPrometheus, prometheusHelp)

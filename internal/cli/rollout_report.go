@@ -79,6 +79,7 @@ type rolloutResult struct {
 
 type rolloutRegion struct {
 	Region   string            `json:"region"`
+	Context  string            `json:"context"` // in the kubeconfig
 	Phase    release.Phase     `json:"phase"`
 	From     string            `json:"from,omitempty"` // the image it ran before
 	To       string            `json:"to,omitempty"`   // the image it was left on
@@ -99,8 +100,10 @@ func (o *rolloutOptions) finish(result engine.Result, started time.Time, interru
 	if interrupted != nil {
 		out.Outcome = "interrupted"
 	}
-	for _, r := range result.State.Regions {
-		out.Regions = append(out.Regions, resultOf(r, o.image, result.Returned[r.Name]))
+	for i, r := range result.State.Regions { // one region a wave, in the order given
+		row := resultOf(r, o.image, result.Returned[r.Name])
+		row.Context = o.order[i].Context
+		out.Regions = append(out.Regions, row)
 	}
 	if err := render(o.out, o.output, out, out.table); err != nil {
 		return err
@@ -152,7 +155,7 @@ func (r rolloutResult) table(out io.Writer) error {
 		}
 		fmt.Fprintf(out, "\n%s: %s\n", p.bold(row.Region), row.Why)
 		if row.Gate != nil {
-			measured(out, row.Gate)
+			measured(out, row.Gate, fmt.Sprintf("kubectl --context %s -n %s logs job/", row.Context, r.Namespace))
 		}
 		if row.Pods != nil {
 			fmt.Fprintf(out, "  the bad version served %s\n", describeServed(row.Served))
@@ -162,14 +165,17 @@ func (r rolloutResult) table(out io.Writer) error {
 	return err
 }
 
-// measured names each metric that spoke against the release, with its counts and its query.
-func measured(out io.Writer, gate *release.Analysis) {
+// measured names each metric that spoke against the release, with its counts, and its query or how to read its Job's log.
+func measured(out io.Writer, gate *release.Analysis, logs string) {
 	for _, m := range gate.Metrics {
 		if m.Verdict.Bad() {
 			fmt.Fprintf(out, "  metric %s: %s, measured %s (%d passed, %d failed, %d inconclusive, %d errors)\n",
 				m.Name, m.Verdict, dash(m.Value), m.Successes, m.Failures, m.Inconclusive, m.Errors)
 			if m.Query != "" {
 				fmt.Fprintf(out, "    %s\n", newPaint(out).dim(strings.Join(strings.Fields(m.Query), " ")))
+			}
+			if m.Job != "" {
+				fmt.Fprintf(out, "    why: %s%s\n", logs, m.Job)
 			}
 		}
 	}

@@ -57,9 +57,13 @@ func setting(p Plan, r Region, o Observation, now time.Time) (Region, []Action) 
 	case o.Image == p.Image && o.Aborted && !r.Changed:
 		return hold(r, "the rollout already asks for this image and was aborted on it; roll it back first", now)
 	case o.Image == p.Image:
-		if o.Stable.Image != p.Image {
+		switch {
+		case o.Stable.Image != p.Image:
 			r.From, r.Changed = o.Stable, true // an update half done, by an earlier run or by hand: from here on it is ours
+		case o.Before.Hash != "":
+			r.From, r.Changed = o.Before, true // an earlier run brought it in: nobody knows any more whether it was proven
 		}
+		r.Pauses = o.Pauses
 		return watching(p, enter(r, Updating, now), o, now)
 	case !o.Settled && !expired:
 		return r, nil
@@ -70,7 +74,7 @@ func setting(p Plan, r Region, o Observation, now time.Time) (Region, []Action) 
 	case expired:
 		return fail(r, fmt.Sprintf("the image could not be set within %s", p.Timeout), nil, now)
 	}
-	r.Found, r.From, r.Changed = o.Image, o.Stable, true
+	r.Found, r.From, r.Changed, r.Pauses = o.Image, o.Stable, true, o.Pauses
 	return r, []Action{{Kind: SetImage, Region: r.Name, Why: "its turn"}}
 }
 
@@ -79,7 +83,7 @@ func watching(p Plan, r Region, o Observation, now time.Time) (Region, []Action)
 	expired := !now.Before(deadline(p, r))
 	if o.Unreachable != "" {
 		if expired {
-			return fail(r, fmt.Sprintf("unreachable until its deadline of %s: %s", p.Timeout, o.Unreachable), nil, now)
+			return fail(r, fmt.Sprintf("unreachable until its deadline of %s: %s", limit(p, r), o.Unreachable), nil, now)
 		}
 		return r, nil
 	}
@@ -125,15 +129,12 @@ func bad(o Observation) (string, *Analysis) {
 func late(p Plan, r Region, o Observation) string {
 	switch {
 	case r.Phase == AwaitingApproval:
-		return fmt.Sprintf("nobody promoted it within %s", p.Timeout)
+		return "nobody promoted it within " + limit(p, r)
 	case o.Complete:
 		why, _ := unproven(o.Analyses)
-		if why == "" {
-			why = skipped(r, o)
-		}
-		return fmt.Sprintf("not verified within %s: %s", p.Timeout, why)
+		return fmt.Sprintf("not verified within %s: %s", limit(p, r), why)
 	}
-	return fmt.Sprintf("not complete within %s: %s", p.Timeout, strings.Join(o.Lacking, "; "))
+	return fmt.Sprintf("not complete within %s: %s", limit(p, r), strings.Join(o.Lacking, "; "))
 }
 
 // incomplete is the way to completion: the controller works, or waits for somebody.
@@ -174,7 +175,7 @@ func ran(before []string, runs []Analysis) []string {
 func skipped(r Region, o Observation) string {
 	for _, gate := range o.Gates {
 		if r.Changed && !slices.Contains(r.Ran, gate) {
-			return fmt.Sprintf("complete, but nothing proves it: its analysis %s never ran (promoted past its gates by hand, or within the rollback window)", gate)
+			return fmt.Sprintf("complete, but nothing proves it: its analysis %s never ran, or its run is gone (was it promoted past its gates by hand, or within the rollback window?)", gate)
 		}
 	}
 	return ""
@@ -183,15 +184,15 @@ func skipped(r Region, o Observation) string {
 // complete asks for the evidence, then for the bake.
 func complete(p Plan, r Region, o Observation, now time.Time) (Region, []Action) {
 	why, wait := unproven(o.Analyses)
-	if why != "" && !wait {
-		return fail(r, why, nil, now)
-	}
-	if why == "" {
-		if why = skipped(r, o); why != "" && r.Phase == Verifying && !now.Before(r.Since.Add(lag)) {
-			return hold(r, why, now) // a person may have had a reason to promote it: it is theirs to judge
+	if gate := skipped(r, o); gate != "" {
+		if r.Phase == Verifying && !now.Before(r.Since.Add(lag)) {
+			return hold(r, gate, now) // a person may have had a reason to promote it: it is theirs to judge
 		}
+		why, wait = gate, true
 	}
 	switch {
+	case why != "" && !wait:
+		return fail(r, why, nil, now)
 	case r.Phase == Baking:
 		if why == "" && !now.Before(bakedAt(p, r)) {
 			return enter(r, Passed, now), nil

@@ -3,6 +3,7 @@ package release
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Observation is what was read of one region at one time. Unreachable is a value: it is neither health nor failure.
@@ -10,12 +11,14 @@ type Observation struct {
 	Unreachable string // why the region could not be read; empty when it was
 	Refused     string // why the rollout there cannot be released at all: missing, not permitted, no such container
 
-	Image    string   // the image that the rollout's template asks for
-	Stable   Version  // what the stable pods run
-	Settled  bool     // the controller has acted on the newest generation of the rollout
-	Complete bool     // fully on Image: pods, stable hash, Service selectors and route weights agree
-	Lacking  []string // what Complete still wants
-	Progress string   // how far the controller has come, for people: "step 3 of 7, 25 % canary"
+	Image    string        // the image that the rollout's template asks for
+	Stable   Version       // what the stable pods run
+	Before   Version       // was stable before a release of Image brought that in; zero where no release did, or it is not known
+	Pauses   time.Duration // that the rollout declares before it is complete
+	Settled  bool          // the controller has acted on the newest generation of the rollout
+	Complete bool          // fully on Image: pods, stable hash, Service selectors and route weights agree
+	Lacking  []string      // what Complete still wants
+	Progress string        // how far the controller has come, for people: "step 3 of 7, 25 % canary"
 	Aborted  bool
 	Degraded bool
 	Message  string // the controller's own word on its state
@@ -101,6 +104,7 @@ type Metric struct {
 	DryRun       bool    `json:"dryRun,omitempty"`
 	Value        string  `json:"value,omitempty"` // of the measurement that decided, else the last one
 	Query        string  `json:"query,omitempty"` // as it was sent
+	Job          string  `json:"job,omitempty"`   // whose log says why, for a metric that a Job measures
 	Message      string  `json:"message,omitempty"`
 }
 
@@ -129,6 +133,9 @@ func (a Analysis) Explain() string {
 		}
 		if m.Message != "" {
 			text += " (" + m.Message + ")"
+		}
+		if m.Job != "" {
+			text += ": the log of Job " + m.Job + " says why"
 		}
 		return text
 	}

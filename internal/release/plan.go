@@ -18,7 +18,7 @@ type Plan struct {
 	Rollout   string        `json:"rollout"`
 	Image     string        `json:"image"`
 	Waves     [][]string    `json:"waves"`   // regions that go together, in the order of the waves
-	Timeout   time.Duration `json:"timeout"` // for one region, from its turn to verified
+	Timeout   time.Duration `json:"timeout"` // for one region, from its turn to verified, beyond the pauses that its rollout declares
 	Wait      time.Duration `json:"wait"`    // how long a verified wave must hold before the next one starts
 	Promote   bool          `json:"promote"` // promote manual pauses without asking
 }

@@ -101,6 +101,10 @@ func (w *world) see(t *testing.T, d *datadriven.TestData) {
 			o.Approval = Approval(value)
 		case "back":
 			o.Return = &Returned{Err: value}
+		case "before":
+			o.Before = Version{Image: value, Hash: value}
+		case "pauses":
+			o.Pauses = duration(t, d, value)
 		case "gates":
 			o.Gates = arg.Vals
 		case "failed": // what the rollback found to have failed on the version it left

@@ -1,6 +1,9 @@
 package release
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // State is everything a release remembers. It is plain data, so that it can be printed, compared and kept.
 type State struct {
@@ -11,18 +14,19 @@ type State struct {
 
 // Region is how far the release has come in one region.
 type Region struct {
-	Name    string    `json:"name"`
-	Wave    int       `json:"wave"`
-	Phase   Phase     `json:"phase"`
-	Started time.Time `json:"started,omitzero"` // its turn came
-	Since   time.Time `json:"since,omitzero"`   // it entered its phase
-	Found   string    `json:"found,omitempty"`  // the image the rollout asked for when its turn came
-	From    Version   `json:"from,omitzero"`    // the last good version: what its stable pods ran then
-	Changed bool      `json:"changed"`          // this release asked the region for the image
-	Why     string    `json:"why,omitempty"`    // what failed it or holds it
-	Gate    *Analysis `json:"gate,omitempty"`   // the analysis that failed it
-	Hash    string    `json:"hash,omitempty"`   // pod template hash of the released version
-	Ran     []string  `json:"ran,omitempty"`    // gates of which a run was seen: Argo deletes the oldest runs as it goes on
+	Name    string        `json:"name"`
+	Wave    int           `json:"wave"`
+	Phase   Phase         `json:"phase"`
+	Started time.Time     `json:"started,omitzero"` // its turn came
+	Since   time.Time     `json:"since,omitzero"`   // it entered its phase
+	Found   string        `json:"found,omitempty"`  // the image the rollout asked for when its turn came
+	From    Version       `json:"from,omitzero"`    // the last good version: what its stable pods ran then
+	Changed bool          `json:"changed"`          // this release, or an earlier run of it, asked the region for the image
+	Pauses  time.Duration `json:"pauses,omitempty"` // that its rollout declares: they are no part of the timeout
+	Why     string        `json:"why,omitempty"`    // what failed it or holds it
+	Gate    *Analysis     `json:"gate,omitempty"`   // the analysis that failed it
+	Hash    string        `json:"hash,omitempty"`   // pod template hash of the released version
+	Ran     []string      `json:"ran,omitempty"`    // gates of which a run was seen: Argo deletes the oldest runs as it goes on
 }
 
 // Phase is where a region stands. The way is Waiting → Setting → Updating (⇄ AwaitingApproval) → Verifying → Baking →
@@ -124,7 +128,15 @@ func deadline(p Plan, r Region) time.Time {
 	if r.Phase == Baking {
 		return bakedAt(p, r).Add(p.Timeout)
 	}
-	return r.Started.Add(p.Timeout)
+	return r.Started.Add(p.Timeout + r.Pauses)
+}
+
+// limit says for people how long a region had.
+func limit(p Plan, r Region) string {
+	if r.Pauses == 0 {
+		return p.Timeout.String()
+	}
+	return fmt.Sprintf("%s beyond its own pauses of %s", p.Timeout, r.Pauses)
 }
 
 func bakedAt(p Plan, r Region) time.Time { return r.Since.Add(p.Wait) }

@@ -107,6 +107,7 @@ func metric(m rov1.MetricResult) release.Metric {
 			if measurement.Message != "" {
 				out.Message = measurement.Message
 			}
+			out.Job = measurement.Metadata["job-name"]
 		}
 	}
 	return out

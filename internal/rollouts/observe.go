@@ -2,6 +2,7 @@ package rollouts
 
 import (
 	"fmt"
+	"time"
 
 	rov1 "github.com/argoproj/argo-rollouts/pkg/apis/rollouts/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
@@ -22,6 +23,10 @@ func (s *Snapshot) Observation(image string) release.Observation {
 	if rs := s.replicaSet(st.StableRS); rs != nil {
 		o.Stable = release.Version{Image: imageOf(rs.Spec.Template.Spec, container), Hash: st.StableRS}
 	}
+	if rs := s.replicaSet(s.ledger()); rs != nil && o.Image == image {
+		o.Before = release.Version{Image: imageOf(rs.Spec.Template.Spec, container), Hash: s.ledger()}
+	}
+	o.Pauses = s.pauses()
 	o.Lacking = s.lacking()
 	if !o.Settled {
 		return o // all that follows speaks of the template that the controller knew, not of this one
@@ -36,6 +41,22 @@ func (s *Snapshot) Observation(image string) release.Observation {
 	o.Pause = s.pause(o.Analyses)
 	o.Progress = s.progress()
 	return o
+}
+
+// pauses are those that end by themselves: the rollout is not late while it waits as it was told to.
+func (s *Snapshot) pauses() time.Duration {
+	var all time.Duration
+	if canary := s.rollout.Spec.Strategy.Canary; canary != nil {
+		for _, step := range canary.Steps {
+			if step.Pause != nil && step.Pause.Duration != nil {
+				all += time.Duration(max(step.Pause.DurationSeconds(), 0)) * time.Second
+			}
+		}
+	}
+	if bg := s.rollout.Spec.Strategy.BlueGreen; bg != nil {
+		all += time.Duration(bg.AutoPromotionSeconds) * time.Second
+	}
+	return all
 }
 
 // progress tells people how far the controller has come, in its own terms.

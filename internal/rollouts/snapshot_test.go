@@ -161,6 +161,36 @@ func TestGatesAreThoseThatTheStrategyDeclares(t *testing.T) {
 	}
 }
 
+func TestWhatAReleaseBroughtInIsKnownByItsNote(t *testing.T) {
+	s := whole()
+	if o := s.Observation("shop:v2"); o.Before.Hash != "" {
+		t.Errorf("without a note it was %+v before", o.Before)
+	}
+	s.rollout.Annotations[ledgerAnnotation] = `{"image":"shop:v2","lastGood":"one"}`
+	want := release.Version{Image: "shop:v1", Hash: "one"}
+	if o := s.Observation("shop:v2"); o.Before != want {
+		t.Errorf("before: %+v, want %+v", o.Before, want)
+	}
+	if o := s.Observation("shop:v3"); o.Before.Hash != "" {
+		t.Errorf("of an image that it does not ask for it was %+v before", o.Before)
+	}
+}
+
+func TestPausesAreThoseThatEndByThemselves(t *testing.T) {
+	s := whole()
+	s.rollout.Spec.Strategy.Canary.Steps = []rov1.CanaryStep{
+		{Pause: &rov1.RolloutPause{Duration: rov1.DurationFromString("15m")}}, {Pause: &rov1.RolloutPause{}},
+		{Pause: &rov1.RolloutPause{Duration: rov1.DurationFromInt(30)}}, {},
+	}
+	if got := s.Observation("shop:v2").Pauses; got != 15*time.Minute+30*time.Second {
+		t.Errorf("canary: %s", got)
+	}
+	s.rollout.Spec.Strategy = rov1.RolloutStrategy{BlueGreen: &rov1.BlueGreenStrategy{ActiveService: "shop-stable", AutoPromotionSeconds: 600}}
+	if got := s.Observation("shop:v2").Pauses; got != 10*time.Minute {
+		t.Errorf("blue/green: %s", got)
+	}
+}
+
 func TestLastGood(t *testing.T) {
 	tests := map[string]struct {
 		spoil func(*Snapshot)

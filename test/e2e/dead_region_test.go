@@ -27,7 +27,7 @@ func TestRegionKilledInTheMiddle(t *testing.T) {
 	var result rolloutResult
 	ended := make(chan rig.Outcome, 1)
 	go func() {
-		ended <- f.Tidegate(t, &result, "rollout", q2q, img, "--order", "us-west,us-east", "--timeout", "40")
+		ended <- f.Tidegate(t, &result, "rollout", q2q, img, "--order", "us-west,us-east", "--timeout", "10") // and the thirty seconds of its own pauses
 	}()
 	f.Until(t, "us-west", q2q, "the first step", time.Minute, func(u *unstructured.Unstructured) bool {
 		return rig.ImageIn(u, "spec", "template", "spec") == img && rig.Num(u, "status", "canary", "weights", "canary", "weight") == 10

@@ -226,6 +226,10 @@ func TestPromotedPastItsGatesIsHeld(t *testing.T) {
 	if first := result.Regions[0]; first.Phase != "Held" || !strings.Contains(first.Why, "never ran") {
 		t.Errorf("first region: %+v", first)
 	}
+	out := fleet.Tidegate(t, &result, "rollout", q2q, img, "--order", "us-west,us-east", "--analysis-wait", "0", "--timeout", "180")
+	if first := result.Regions[0]; out.Code != 4 || !strings.Contains(first.Why, "never ran") {
+		t.Errorf("run again: exit code %d, first region: %+v", out.Code, first)
+	}
 	if err := neverSaw(t.Context(), fleet, "us-east", img); err != nil {
 		t.Error(err)
 	}
