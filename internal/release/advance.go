@@ -1,6 +1,7 @@
 package release
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -48,7 +49,7 @@ func setting(p Plan, r Region, o Observation, now time.Time) (Region, []Action) 
 	expired := !now.Before(deadline(p, r))
 	switch {
 	case o.Refused != "":
-		return fail(r, o.Refused, nil, now)
+		return hold(r, o.Refused, now) // nothing was written that could be seen
 	case o.Unreachable != "":
 		if expired {
 			return fail(r, fmt.Sprintf("unreachable for %s: %s", p.Timeout, o.Unreachable), nil, now)
@@ -65,14 +66,19 @@ func setting(p Plan, r Region, o Observation, now time.Time) (Region, []Action) 
 		}
 		r.Pauses = o.Pauses
 		return watching(p, enter(r, Updating, now), o, now)
-	case !o.Settled && !expired:
+	case expired:
+		return hold(r, fmt.Sprintf("the image could not be set within %s: %s", p.Timeout, cmp.Or(o.Trouble, strings.Join(o.Lacking, "; "), "the request did not arrive")), now)
+	case !o.Settled:
 		return r, nil
-	case r.Found == "" && !o.Complete && !o.Aborted:
-		return hold(r, fmt.Sprintf("another release is under way there: it is on its way to %s (%s)", o.Image, strings.Join(o.Lacking, "; ")), now)
+	case r.Found == "" && !o.Aborted && !o.Complete:
+		if o.Hash != o.Stable.Hash {
+			return hold(r, fmt.Sprintf("another release is under way there: it is on its way to %s (%s)", o.Image, strings.Join(o.Lacking, "; ")), now)
+		}
+		return r, nil // a pod restarts, perhaps: it is waited for
 	case r.Found != "" && r.Found != o.Image:
 		return hold(r, fmt.Sprintf("someone else set the image to %s", o.Image), now)
-	case expired:
-		return fail(r, fmt.Sprintf("the image could not be set within %s", p.Timeout), nil, now)
+	case r.Found == "" && o.Shortcut != "":
+		return hold(r, o.Shortcut, now)
 	}
 	r.Found, r.From, r.Changed, r.Pauses = o.Image, o.Stable, true, o.Pauses
 	return r, []Action{{Kind: SetImage, Region: r.Name, Why: "its turn"}}
@@ -97,8 +103,9 @@ func watching(p Plan, r Region, o Observation, now time.Time) (Region, []Action)
 		return r, nil
 	}
 	r.Hash = o.Hash
-	r.Ran = ran(r.Ran, o.Analyses)
+	r.Proven = proven(r.Proven, o.Analyses)
 	if why, gate := bad(o); why != "" {
+		r.Unsaid = gate == nil && o.Aborted
 		return fail(r, why, gate, now)
 	}
 	if expired {
@@ -131,8 +138,7 @@ func late(p Plan, r Region, o Observation) string {
 	case r.Phase == AwaitingApproval:
 		return "nobody promoted it within " + limit(p, r)
 	case o.Complete:
-		why, _ := unproven(o.Analyses)
-		return fmt.Sprintf("not verified within %s: %s", limit(p, r), why)
+		return fmt.Sprintf("not verified within %s: %s", limit(p, r), unproven(r, o))
 	}
 	return fmt.Sprintf("not complete within %s: %s", limit(p, r), strings.Join(o.Lacking, "; "))
 }
@@ -159,48 +165,53 @@ func incomplete(p Plan, r Region, o Observation, now time.Time) (Region, []Actio
 	return r, []Action{{Kind: AskApproval, Region: r.Name, Why: "the rollout waits for a promotion"}}
 }
 
-// ran adds the gates of runs to those that were seen before.
-func ran(before []string, runs []Analysis) []string {
+// proven adds the gates of runs that count as evidence to those that were proven before.
+func proven(before []string, runs []Analysis) []string {
 	gates := slices.Clone(before)
 	for _, run := range runs {
-		if !slices.Contains(gates, run.Gate()) {
+		if run.proves() && !slices.Contains(gates, run.Gate()) {
 			gates = append(gates, run.Gate())
 		}
 	}
 	return gates
 }
 
-// skipped names a gate that the release went past without a run, or is empty. A promotion in full does that, and so does
-// a version within the rollback window. What was there before the release is not held to it.
-func skipped(r Region, o Observation) string {
+// unproven says what is missing before a complete region has proven the version, or is empty. What was there before the
+// release is held to the runs that there are, and to no gate that has none.
+func unproven(r Region, o Observation) string {
+	for _, run := range o.Analyses {
+		if !run.ended() {
+			return fmt.Sprintf("analysis %s is still %s", run.Name, run.Verdict)
+		}
+	}
+	for _, run := range o.Analyses {
+		if metric := run.unmeasured(); metric != "" {
+			return fmt.Sprintf("nothing proves it: metric %s of analysis %s has no successful measurement", metric, run.Name)
+		}
+	}
 	for _, gate := range o.Gates {
-		if r.Changed && !slices.Contains(r.Ran, gate) {
-			return fmt.Sprintf("complete, but nothing proves it: its analysis %s never ran, or its run is gone (was it promoted past its gates by hand, or within the rollback window?)", gate)
+		if r.Changed && !slices.Contains(r.Proven, gate) {
+			return fmt.Sprintf("nothing proves it: its analysis %s never ran, or its run is gone", gate)
 		}
 	}
 	return ""
 }
 
-// complete asks for the evidence, then for the bake.
+// complete asks for the evidence, then for the bake. Missing evidence is no failure: somebody promoted the rollout past its
+// gates, perhaps, and had a reason. It is theirs to judge, and nothing widens.
 func complete(p Plan, r Region, o Observation, now time.Time) (Region, []Action) {
-	why, wait := unproven(o.Analyses)
-	if gate := skipped(r, o); gate != "" {
-		if r.Phase == Verifying && !now.Before(r.Since.Add(lag)) {
-			return hold(r, gate, now) // a person may have had a reason to promote it: it is theirs to judge
-		}
-		why, wait = gate, true
-	}
+	why := unproven(r, o)
 	switch {
-	case why != "" && !wait:
-		return fail(r, why, nil, now)
 	case r.Phase == Baking:
 		if why == "" && !now.Before(bakedAt(p, r)) {
 			return enter(r, Passed, now), nil
 		}
 		return r, nil
+	case why != "" && r.Phase != Verifying:
+		return enter(r, Verifying, now), nil
 	case why != "":
-		if r.Phase != Verifying {
-			r = enter(r, Verifying, now)
+		if ended(o.Analyses) && !now.Before(r.Since.Add(lag)) {
+			return hold(r, why, now)
 		}
 		return r, nil
 	case p.Wait > 0 && r.Wave < len(p.Waves)-1:
@@ -209,13 +220,17 @@ func complete(p Plan, r Region, o Observation, now time.Time) (Region, []Action)
 	return enter(r, Passed, now), nil
 }
 
+func ended(runs []Analysis) bool {
+	return !slices.ContainsFunc(runs, func(run Analysis) bool { return !run.ended() })
+}
+
 // rollingBack asks again until a result is in. An abort may be seen before the run that caused it; the result names it.
 func rollingBack(r Region, o Observation, now time.Time) (Region, []Action) {
 	if o.Return == nil {
 		return r, []Action{{Kind: RollBack, Region: r.Name, Why: r.Why}}
 	}
-	if r.Gate == nil {
-		r.Gate = o.Return.Gate
+	if r.Unsaid && o.Return.Gate != nil {
+		r.Gate, r.Why = o.Return.Gate, o.Return.Gate.Explain()
 	}
 	if o.Return.Err != "" {
 		return hold(r, r.Why+"; the rollback is not verified: "+o.Return.Err, now)

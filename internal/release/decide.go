@@ -3,6 +3,7 @@ package release
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -18,7 +19,11 @@ func Decide(s State, seen map[string]Observation, now time.Time) (State, []Actio
 	}
 	var actions []Action
 	step := func(i int) {
-		r, acts := advance(s, s.Regions[i], observation(seen, s.Regions[i].Name), now)
+		o := observation(seen, s.Regions[i].Name)
+		r, acts := advance(s, s.Regions[i], o, now)
+		if o.Image != "" {
+			r.Image = o.Image
+		}
 		s.Regions[i] = r
 		actions = append(actions, acts...)
 	}
@@ -66,12 +71,24 @@ func due(s State, r Region) bool {
 
 // barred looks again at the regions that have passed, and says why a region that is due must not start after all.
 func barred(s State, r Region, seen map[string]Observation) string {
+	if why := trouble(s, seen); why != "" {
+		return why
+	}
 	for _, before := range s.Regions {
-		if o := observation(seen, before.Name); before.Wave < r.Wave && o.Unreachable != "" {
+		if before.Wave >= r.Wave {
+			continue
+		}
+		o := observation(seen, before.Name)
+		switch {
+		case o.Unreachable != "":
 			return fmt.Sprintf("%s, which had passed, is unreachable: %s", before.Name, o.Unreachable)
+		case o.Refused != "":
+			return fmt.Sprintf("%s, which had passed, can be read no longer: %s", before.Name, o.Refused)
+		case !o.Complete:
+			return fmt.Sprintf("%s, which had passed, does not hold: %s", before.Name, strings.Join(o.Lacking, "; "))
 		}
 	}
-	return trouble(s, seen)
+	return ""
 }
 
 // kept holds back a region that is due, until its time is over.

@@ -10,6 +10,8 @@ import (
 type Observation struct {
 	Unreachable string // why the region could not be read; empty when it was
 	Refused     string // why the rollout there cannot be released at all: missing, not permitted, no such container
+	Trouble     string // what acting on it failed with last; it is tried again
+	Shortcut    string // why setting Image would skip all gates: Argo would take it for a rollback
 
 	Image    string        // the image that the rollout's template asks for
 	Stable   Version       // what the stable pods run
@@ -23,6 +25,7 @@ type Observation struct {
 	Degraded bool
 	Message  string // the controller's own word on its state
 	Pause    Pause
+	PausedAt string   // tells one pause from the next
 	Hash     string   // pod template hash of Image's ReplicaSet, empty until it exists
 	Gates    []string // the analyses that the rollout declares, each by the name that [Analysis.Gate] gives to its run
 	Analyses []Analysis
@@ -145,21 +148,19 @@ func (a Analysis) Explain() string {
 	return fmt.Sprintf("analysis %s is %s", a.Name, a.Verdict)
 }
 
-// unproven names what is missing before the analyses of a finished revision count as evidence. Wait is true where time
-// alone may bring it.
-func unproven(runs []Analysis) (why string, wait bool) {
-	for _, run := range runs {
-		if run.Verdict == Running || run.Verdict == Pending {
-			return fmt.Sprintf("analysis %s is still %s", run.Name, run.Verdict), true
+// ended tells that the run will measure no more.
+func (a Analysis) ended() bool { return a.Verdict != Running && a.Verdict != Pending }
+
+// unmeasured names a metric of which there is no successful measurement, or is empty. Argo calls a run Successful that was
+// ended before it measured anything: argoproj/argo-rollouts#4479.
+func (a Analysis) unmeasured() string {
+	for _, m := range a.Metrics {
+		if m.Successes == 0 && !m.DryRun {
+			return m.Name
 		}
 	}
-	for _, run := range runs {
-		for _, m := range run.Metrics {
-			// Argo calls a run Successful that was ended before it measured anything: argoproj/argo-rollouts#4479.
-			if m.Successes == 0 && !m.DryRun {
-				return fmt.Sprintf("analysis %s: metric %s has no successful measurement", run.Name, m.Name), false
-			}
-		}
-	}
-	return "", false
+	return ""
 }
+
+// proves tells that the run counts as evidence.
+func (a Analysis) proves() bool { return a.Verdict == Successful && a.unmeasured() == "" }

@@ -101,6 +101,12 @@ func (w *world) see(t *testing.T, d *datadriven.TestData) {
 			o.Approval = Approval(value)
 		case "back":
 			o.Return = &Returned{Err: value}
+		case "hash":
+			o.Hash = value
+		case "trouble":
+			o.Trouble = value
+		case "shortcut":
+			o.Shortcut = value
 		case "before":
 			o.Before = Version{Image: value, Hash: value}
 		case "pauses":

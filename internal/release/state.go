@@ -26,7 +26,9 @@ type Region struct {
 	Why     string        `json:"why,omitempty"`    // what failed it or holds it
 	Gate    *Analysis     `json:"gate,omitempty"`   // the analysis that failed it
 	Hash    string        `json:"hash,omitempty"`   // pod template hash of the released version
-	Ran     []string      `json:"ran,omitempty"`    // gates of which a run was seen: Argo deletes the oldest runs as it goes on
+	Proven  []string      `json:"proven,omitempty"` // gates of which a run has proven the version: Argo deletes the oldest runs as it goes on
+	Image   string        `json:"image,omitempty"`  // that the rollout was last seen to ask for
+	Unsaid  bool          `json:"unsaid,omitempty"` // it was aborted, and no analysis was seen that says why
 }
 
 // Phase is where a region stands. The way is Waiting → Setting → Updating (⇄ AwaitingApproval) → Verifying → Baking →

@@ -1,6 +1,7 @@
 package rollouts
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -47,14 +48,26 @@ func (s *Snapshot) revisionAnalyses() []release.Analysis {
 	return runs
 }
 
-// FailedOn is the first analysis that speaks against the version with this pod template hash at its latest revision, or nil.
+// FailedOn is an analysis that speaks against the version with this pod template hash at its latest revision, or nil. Of
+// several runs for one gate the newest counts: one that failed may have been tried again. One that was told to end had not
+// failed before.
 func (s *Snapshot) FailedOn(hash string) *release.Analysis {
 	rs := s.replicaSet(hash)
 	if rs == nil {
 		return nil
 	}
+	newest := map[string]*rov1.AnalysisRun{}
 	for _, run := range s.analyses {
-		if run.Labels[rov1.DefaultRolloutUniqueLabelKey] == hash && revision(run) == revision(rs) && verdict(run.Status.Phase).Bad() {
+		if run.Labels[rov1.DefaultRolloutUniqueLabelKey] != hash || revision(run) != revision(rs) {
+			continue
+		}
+		gate := analysis(run).Gate()
+		if last := newest[gate]; last == nil || last.CreationTimestamp.Before(&run.CreationTimestamp) {
+			newest[gate] = run
+		}
+	}
+	for _, gate := range slices.Sorted(maps.Keys(newest)) {
+		if run := newest[gate]; !run.Spec.Terminate && verdict(run.Status.Phase).Bad() {
 			a := analysis(run)
 			return &a
 		}

@@ -38,7 +38,8 @@ func (s *Snapshot) Observation(image string) release.Observation {
 	o.Hash = st.CurrentPodHash
 	o.Gates = s.gates()
 	o.Analyses = s.revisionAnalyses()
-	o.Pause = s.pause(o.Analyses)
+	o.Pause, o.PausedAt = s.pause(o.Analyses)
+	o.Shortcut = s.shortcut(container, image)
 	o.Progress = s.progress()
 	return o
 }
@@ -89,29 +90,37 @@ func imageOf(pod corev1.PodSpec, container string) string {
 	return ""
 }
 
-// pause says for whom the rollout waits. A blue/green rollout counts as waiting for a person only once its analyses have
-// ended: promoting it earlier would promote it unproven.
-func (s *Snapshot) pause(runs []release.Analysis) release.Pause {
+// pause says for whom the rollout waits, and since when. A blue/green rollout counts as waiting for a person only once its
+// analyses have ended: promoting it earlier would promote it unproven. Who could not tell comes first: a promotion would
+// clear that pause with the others.
+func (s *Snapshot) pause(runs []release.Analysis) (release.Pause, string) {
 	if s.rollout.Spec.Paused {
-		return release.PauseUser
+		return release.PauseUser, ""
 	}
 	for _, c := range s.rollout.Status.PauseConditions {
-		switch c.Reason {
-		case rov1.PauseReasonInconclusiveAnalysis, rov1.PauseReasonInconclusiveExperiment:
-			return release.PauseInconclusive
-		case rov1.PauseReasonBlueGreenPause:
-			bg := s.rollout.Spec.Strategy.BlueGreen
-			manual := bg != nil && bg.AutoPromotionEnabled != nil && !*bg.AutoPromotionEnabled
-			if manual && bg.AutoPromotionSeconds == 0 && !running(runs, "PrePromotion") {
-				return release.PauseManual
-			}
-		case rov1.PauseReasonCanaryPauseStep:
-			if step := s.step(); step != nil && step.Pause != nil && step.Pause.Duration == nil {
-				return release.PauseManual
-			}
+		if c.Reason == rov1.PauseReasonInconclusiveAnalysis || c.Reason == rov1.PauseReasonInconclusiveExperiment {
+			return release.PauseInconclusive, ""
 		}
 	}
-	return release.PauseNone
+	for _, c := range s.rollout.Status.PauseConditions {
+		if s.waitsForSomebody(c.Reason, runs) {
+			return release.PauseManual, fmt.Sprintf("%s %s", c.Reason, c.StartTime.UTC().Format(time.RFC3339))
+		}
+	}
+	return release.PauseNone, ""
+}
+
+func (s *Snapshot) waitsForSomebody(reason rov1.PauseReason, runs []release.Analysis) bool {
+	switch reason {
+	case rov1.PauseReasonBlueGreenPause:
+		bg := s.rollout.Spec.Strategy.BlueGreen
+		manual := bg != nil && bg.AutoPromotionEnabled != nil && !*bg.AutoPromotionEnabled
+		return manual && bg.AutoPromotionSeconds == 0 && !running(runs, "PrePromotion")
+	case rov1.PauseReasonCanaryPauseStep:
+		step := s.step()
+		return step != nil && step.Pause != nil && step.Pause.Duration == nil
+	}
+	return false
 }
 
 func (s *Snapshot) step() *rov1.CanaryStep {

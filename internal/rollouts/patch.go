@@ -39,9 +39,10 @@ func (r *Region) SetImage(ctx context.Context, s *Snapshot, image string) error 
 }
 
 // Promote ends a manual pause. Where none stands any longer it does nothing: a promotion of a rollout that is not paused
-// would skip a step.
+// would skip a step. Nor does it where an analysis speaks against the version.
 func (r *Region) Promote(ctx context.Context, s *Snapshot, image string) error {
-	if s.Observation(image).Pause != release.PauseManual {
+	o := s.Observation(image)
+	if _, bad := release.Worst(o.Analyses); bad || o.Pause != release.PauseManual {
 		return nil
 	}
 	return r.patchStatus(ctx, s, "promote", map[string]any{"pauseConditions": nil})

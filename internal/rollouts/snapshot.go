@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	rov1 "github.com/argoproj/argo-rollouts/pkg/apis/rollouts/v1alpha1"
@@ -133,10 +134,14 @@ func decode(u *unstructured.Unstructured, into any) error {
 	return nil
 }
 
-// settled holds when the controller has acted on the newest generation. observedGeneration is a string.
+// settled holds when the controller has acted on the newest generation. observedGeneration, which is a string, is not
+// enough: where it pauses, resumes or refuses a rollout, the controller writes it beside the hash and the abort of the
+// template before. So the current hash must run what the template asks for.
 func (s *Snapshot) settled() bool {
 	observed, err := strconv.ParseInt(s.rollout.Status.ObservedGeneration, 10, 64)
-	return err == nil && observed == s.rollout.Generation && s.rollout.Status.CurrentPodHash != ""
+	current := s.replicaSet(s.rollout.Status.CurrentPodHash)
+	return err == nil && observed == s.rollout.Generation && current != nil &&
+		slices.Equal(images(current.Spec.Template.Spec), s.Images(""))
 }
 
 // replicaSet is the one with this pod template hash, or nil.

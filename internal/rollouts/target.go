@@ -3,6 +3,7 @@ package rollouts
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -186,6 +187,32 @@ func (s *Snapshot) onTarget(target string) bool {
 	}
 	rs := s.replicaSet(target)
 	return rs != nil && equality.Semantic.DeepEqual(s.rollout.Spec.Template, cleanTemplate(rs))
+}
+
+// shortcut says why a release of image would pass no gate: the controller takes a version that is older than stable, within
+// the rollback window or still warm from before a blue/green switch, for a rollback, and skips steps, pauses and analyses.
+func (s *Snapshot) shortcut(container, image string) string {
+	stable := s.replicaSet(s.rollout.Status.StableRS)
+	if stable == nil {
+		return ""
+	}
+	asked := cleanTemplate(stable)
+	for i, c := range asked.Spec.Containers {
+		if c.Name == container {
+			asked.Spec.Containers[i].Image = image
+		}
+	}
+	for _, rs := range s.replicaSets {
+		if rs == stable || !rs.CreationTimestamp.Before(&stable.CreationTimestamp) || !equality.Semantic.DeepEqual(asked, cleanTemplate(rs)) {
+			continue
+		}
+		hash := rs.Labels[rov1.DefaultRolloutUniqueLabelKey]
+		warm := s.rollout.Spec.Strategy.BlueGreen != nil && rs.Annotations[rov1.DefaultReplicaSetScaleDownDeadlineAnnotationKey] != ""
+		if warm || s.inWindow(hash) {
+			return fmt.Sprintf("Argo would take this image for a rollback and skip all of its gates: ReplicaSet %s has run it before; go back to it with 'tidegate rollback', or release it under a tag of its own", hash)
+		}
+	}
+	return ""
 }
 
 // inWindow repeats the controller's own rule: the target is older than stable, with fewer ReplicaSets between the two

@@ -153,7 +153,7 @@ func TestBlueGreenReleaseIsPromotedThroughItsGates(t *testing.T) {
 	healthy := fleet.NoneFailed(t, gateway)
 	diary := watchRelease(t, fleet, gateway, img)
 	var result rolloutResult
-	out := fleet.Tidegate(t, &result, "rollout", gateway, img, "--analysis-wait", "0", "--timeout", "180", "--promote")
+	out := fleet.Tidegate(t, &result, "rollout", gateway, img, "--analysis-wait", "1", "--timeout", "180", "--promote")
 	if out.Code != 0 || result.Outcome != "completed" {
 		t.Fatalf("exit code %d, outcome %q:\n%s", out.Code, result.Outcome, out.Stderr)
 	}
@@ -223,11 +223,11 @@ func TestPromotedPastItsGatesIsHeld(t *testing.T) {
 	if out := <-ended; out.Code != 4 || result.Outcome != "held" {
 		t.Fatalf("exit code %d, outcome %q, want 4 and held:\n%s", out.Code, result.Outcome, out.Stderr)
 	}
-	if first := result.Regions[0]; first.Phase != "Held" || !strings.Contains(first.Why, "never ran") {
+	if first := result.Regions[0]; first.Phase != "Held" || !strings.Contains(first.Why, "nothing proves it") {
 		t.Errorf("first region: %+v", first)
 	}
 	out := fleet.Tidegate(t, &result, "rollout", q2q, img, "--order", "us-west,us-east", "--analysis-wait", "0", "--timeout", "180")
-	if first := result.Regions[0]; out.Code != 4 || !strings.Contains(first.Why, "never ran") {
+	if first := result.Regions[0]; out.Code != 4 || !strings.Contains(first.Why, "nothing proves it") {
 		t.Errorf("run again: exit code %d, first region: %+v", out.Code, first)
 	}
 	if err := neverSaw(t.Context(), fleet, "us-east", img); err != nil {
