@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -14,6 +15,9 @@ import (
 
 // defaultPrometheus is the brief's Prometheus, asked through each region's API server.
 const defaultPrometheus = "monitoring/prometheus-server:9090"
+
+// errNoNamespace is what an unset variable makes of -n "$NAMESPACE". It must not come to mean all of them.
+var errNoNamespace = usagef("--namespace is empty: name one, or leave it out for default")
 
 const prometheusHelp = "each region's Prometheus: a Service as namespace/name:port, asked through the API server, or a URL in which {region} stands for the region"
 
@@ -48,9 +52,10 @@ func (r reach) served(ctx context.Context, namespace, hash string, since time.Ti
 	return engine.CountServed(ctx, r.prom, namespace, hash, since)
 }
 
-func describeServed(s *engine.Served) string {
+// describeServed writes a count, or why there is none.
+func describeServed(s *engine.Served, unknown string) string {
 	if s == nil {
-		return "not counted"
+		return "an unknown number of requests: " + cmp.Or(unknown, "they were not counted")
 	}
 	return fmt.Sprintf("%d requests, %d errors", s.Requests, s.Errors)
 }

@@ -49,8 +49,11 @@ It can be interrupted and run again, and run by two people at once.`,
 		Args: named("ROLLOUT", "REASON"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.name, o.reason = args[0], args[1]
-			if o.context != "" && cmd.Flags().Changed("regions") {
+			switch given := cmd.Flags().Changed; {
+			case given("context") && given("regions"):
 				return usagef("--context names one region and --regions several: give one of the two")
+			case given("context") && o.context == "":
+				return usagef("--context is empty: name a context, or leave it out to roll back all regions")
 			}
 			return o.run(cmd.Context())
 		},
@@ -78,6 +81,9 @@ func (o *rollbackOptions) targets() ([]fleet.Region, error) {
 }
 
 func (o *rollbackOptions) run(ctx context.Context) error {
+	if o.namespace == "" {
+		return errNoNamespace
+	}
 	if strings.TrimSpace(o.reason) == "" {
 		return usagef("REASON is empty: say in a few words why, it is kept on the Rollout")
 	}
@@ -129,9 +135,7 @@ func (o *rollbackOptions) back(ctx context.Context, region fleet.Region, log *pr
 	}
 	log.line(region.Name, "RolledBack", fmt.Sprintf("traffic after %s, pods after %s", length(row.Traffic), length(row.Pods)))
 	if row.From.Hash != "" {
-		if served, err := to.served(ctx, o.namespace, row.From.Hash, started.Add(-time.Hour)); err == nil {
-			row.Served = &served
-		}
+		row.Count(to.served(ctx, o.namespace, row.From.Hash, started.Add(-time.Hour)))
 	}
 	return row
 }
@@ -161,7 +165,7 @@ func (r rollbackResult) table(out io.Writer) error {
 		case row.Err != "":
 			fmt.Fprintf(out, "\n%s is not verified: %s\n", row.Region, row.Err)
 		case row.Served != nil:
-			fmt.Fprintf(out, "\n%s: within the last hour the version left behind served %s\n", row.Region, describeServed(row.Served))
+			fmt.Fprintf(out, "\n%s: the pods that were left behind have served %s\n", row.Region, describeServed(row.Served, ""))
 		}
 	}
 	_, err = fmt.Fprintf(out, "\n%s: %s\n", r.Rollout, newPaint(out).bold(r.Outcome))

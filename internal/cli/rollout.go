@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -97,6 +98,9 @@ func (f orderFlag) Set(s string) error {
 }
 
 func (o *rolloutOptions) run(ctx context.Context) error {
+	if o.namespace == "" {
+		return errNoNamespace
+	}
 	plan := release.Plan{
 		Namespace: o.namespace, Rollout: o.name, Image: o.image,
 		Timeout: time.Duration(o.timeout), Wait: time.Duration(o.wait), Promote: o.promote,
@@ -141,7 +145,15 @@ func (o *rolloutOptions) ask() func(context.Context, string) (bool, error) {
 		}
 		close(lines)
 	}()
+	var one sync.Mutex // question at a time
 	return func(ctx context.Context, region string) (bool, error) {
+		one.Lock()
+		defer one.Unlock()
+		if ctx.Err() != nil {
+			return false, context.Cause(ctx)
+		}
+		for typedAhead(lines) { // an answer to no question
+		}
 		fmt.Fprintf(o.err, "%s: promote %s in %s? [yes/no] ", region, o.name, region)
 		for {
 			select {
@@ -159,6 +171,16 @@ func (o *rolloutOptions) ask() func(context.Context, string) (bool, error) {
 				return false, context.Cause(ctx)
 			}
 		}
+	}
+}
+
+// typedAhead takes a line that waits already, and tells whether there was one.
+func typedAhead(lines <-chan string) bool {
+	select {
+	case _, open := <-lines:
+		return open
+	default:
+		return false
 	}
 }
 

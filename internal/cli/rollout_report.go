@@ -59,6 +59,8 @@ func (p *progress) region(r release.Region, seen release.Observation) {
 	case seen.Unreachable == release.Unread:
 	case seen.Unreachable != "":
 		text = "unreachable: " + seen.Unreachable
+	case seen.Trouble != "":
+		text = "tried again: " + seen.Trouble
 	case r.Phase == release.AwaitingApproval:
 		text = "waits for a promotion: 'kubectl argo rollouts promote', or answer here"
 	case r.Phase == release.Updating:
@@ -82,11 +84,12 @@ type rolloutRegion struct {
 	Context  string            `json:"context"` // in the kubeconfig
 	Phase    release.Phase     `json:"phase"`
 	From     string            `json:"from,omitempty"` // the image it ran before
-	To       string            `json:"to,omitempty"`   // the image it was left on
+	To       string            `json:"to,omitempty"`   // the image it was left asking for
 	Seconds  float64           `json:"seconds,omitempty"`
 	Why      string            `json:"why,omitempty"`
 	Gate     *release.Analysis `json:"failedAnalysis,omitempty"`
 	Served   *engine.Served    `json:"served,omitempty"` // by the version that was taken back
+	Unknown  string            `json:"servedUnknown,omitempty"`
 	Traffic  *float64          `json:"trafficRestoredSeconds,omitempty"`
 	Pods     *float64          `json:"podsRestoredSeconds,omitempty"`
 	Rollback []string          `json:"rollbackSteps,omitempty"`
@@ -101,7 +104,7 @@ func (o *rolloutOptions) finish(result engine.Result, started time.Time, interru
 		out.Outcome = "interrupted"
 	}
 	for i, r := range result.State.Regions { // one region a wave, in the order given
-		row := resultOf(r, o.image, result.Returned[r.Name])
+		row := resultOf(r, result.Returned[r.Name])
 		row.Context = o.order[i].Context
 		out.Regions = append(out.Regions, row)
 	}
@@ -120,19 +123,21 @@ func (o *rolloutOptions) finish(result engine.Result, started time.Time, interru
 	return nil
 }
 
-func resultOf(r release.Region, image string, back *engine.Returned) rolloutRegion {
+func resultOf(r release.Region, back *engine.Returned) rolloutRegion {
 	row := rolloutRegion{Region: r.Name, Phase: r.Phase, From: r.From.Image, Why: r.Why, Gate: r.Gate}
 	if !r.Started.IsZero() {
 		row.Seconds = r.Since.Sub(r.Started).Seconds()
 	}
 	switch r.Phase {
-	case release.Passed, release.Baking, release.Verifying:
-		row.To = image
+	case release.Waiting:
 	case release.RolledBack:
-		row.To = r.From.Image
+		row.To = r.From.Image // verified by a fresh look, which the watch may still lag behind
+	default:
+		row.To = r.Image
 	}
 	if back != nil {
-		row.Served, row.Traffic, row.Pods, row.Rollback = back.Served, back.Traffic, back.Pods, back.Steps
+		row.Served, row.Unknown = back.Served, back.Unknown
+		row.Traffic, row.Pods, row.Rollback = back.Traffic, back.Pods, back.Steps
 	}
 	return row
 }
@@ -158,7 +163,7 @@ func (r rolloutResult) table(out io.Writer) error {
 			measured(out, row.Gate, fmt.Sprintf("kubectl --context %s -n %s logs job/", row.Context, r.Namespace))
 		}
 		if row.Pods != nil {
-			fmt.Fprintf(out, "  the bad version served %s\n", describeServed(row.Served))
+			fmt.Fprintf(out, "  the bad version served %s\n", describeServed(row.Served, row.Unknown))
 		}
 	}
 	_, err = fmt.Fprintf(out, "\n%s %s: %s\n", r.Rollout, tag(r.Image), p.bold(r.Outcome))

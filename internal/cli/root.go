@@ -25,6 +25,7 @@ type streams struct {
 func Main(args []string, in io.Reader, out, err io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop)   // a second signal ends the process
 	klog.SetLogger(logr.Discard()) // client-go's own log is not for people
 	return runArgs(ctx, streams{in: in, out: out, err: err}, args)
 }

@@ -36,7 +36,17 @@ type Returned struct {
 	Steps   []string `json:"steps"`                            // the patches that were written
 	Err     string   `json:"error,omitempty"`                  // why it is not verified
 	Served  *Served  `json:"served,omitempty"`                 // by From, where it was counted
+	Unknown string   `json:"servedUnknown,omitempty"`          // why it was not
 	start   time.Time
+}
+
+// Count notes what the version left behind has served, or why that is not known.
+func (r *Returned) Count(served Served, err error) {
+	if err != nil {
+		r.Unknown = err.Error()
+		return
+	}
+	r.Served = &served
 }
 
 // OK tells that the region was verified on its last good version.
@@ -52,7 +62,8 @@ func (b Back) Run(ctx context.Context) *Returned {
 
 	// The first look does not wait for the watches to be filled.
 	seen, err := b.Region.Read(ctx)
-	last := err
+	var last error
+	var denial time.Time // since when there has been nothing but denials
 	for {
 		if err == nil {
 			var done bool
@@ -60,21 +71,35 @@ func (b Back) Run(ctx context.Context) *Returned {
 				return res
 			}
 		}
-		if errors.Is(err, rollouts.ErrRefused) || errors.Is(err, rollback.ErrNoTarget) {
-			res.Err = err.Error()
-			return res
-		}
 		if err != nil {
 			last = err
 		}
+		if !errors.Is(err, rollouts.ErrDenied) {
+			denial = time.Time{}
+		} else if denial.IsZero() {
+			denial = time.Now()
+		}
+		if final(err) || !denial.IsZero() && time.Since(denial) >= rollouts.DeniedFor {
+			res.Err = err.Error()
+			return res
+		}
+		retry := time.NewTimer(retryAfter) // a patch that failed changes nothing that could be watched
 		select {
 		case <-w.Changed():
+		case <-retry.C:
 		case <-ctx.Done():
+			retry.Stop()
 			res.Err = unfinished(context.Cause(ctx), last)
 			return res
 		}
+		retry.Stop()
 		seen, err = w.Snapshot()
 	}
+}
+
+// final tells the errors that waiting does not mend.
+func final(err error) bool {
+	return errors.Is(err, rollouts.ErrRefused) || errors.Is(err, rollback.ErrNoTarget)
 }
 
 func unfinished(cause, last error) string {
@@ -84,21 +109,22 @@ func unfinished(cause, last error) string {
 	return fmt.Sprintf("%v; last seen: %v", cause, last)
 }
 
-// step takes the one step that seen calls for. The decision is made once more on a fresh look before anything is
-// written, and again for as long as the rollout moves under it.
+// step takes the one step that seen calls for. The decision is made once more on a fresh look before anything is written
+// or called done, and again for as long as the rollout moves under it.
 func (b *Back) step(ctx context.Context, res *Returned, seen *rollouts.Snapshot) (done bool, err error) {
 	if err := b.aim(res, seen); err != nil {
 		return false, err
 	}
 	for fresh := false; ; fresh = true {
 		next := res.note(seen.State(b.Target))
-		switch next.Kind {
-		case rollback.Done:
-			return true, nil
-		case rollback.Wait:
+		switch {
+		case next.Kind == rollback.Wait:
 			return false, errors.New(next.Why)
-		}
-		if fresh {
+		case !fresh:
+		case next.Kind == rollback.Done:
+			res.Pods = res.since()
+			return true, nil
+		default:
 			err := b.take(ctx, res, seen, next)
 			if !errors.Is(err, rollouts.ErrMoved) {
 				return false, err
@@ -131,19 +157,20 @@ func (b *Back) aim(res *Returned, seen *rollouts.Snapshot) error {
 	return nil
 }
 
-// note records the first time that traffic, and then everything, was seen to be back, and returns the next step.
+// note records since when traffic has been seen to be back, and returns the next step.
 func (r *Returned) note(s rollback.State) rollback.Step {
-	since := func() *float64 { seconds := time.Since(r.start).Seconds(); return &seconds }
-	if s.Traffic && r.Traffic == nil {
-		r.Traffic = since()
-	} else if !s.Traffic {
+	switch {
+	case !s.Traffic:
 		r.Traffic = nil // it had not come to stay
+	case r.Traffic == nil:
+		r.Traffic = r.since()
 	}
-	next := rollback.Next(s)
-	if next.Kind == rollback.Done {
-		r.Pods = since()
-	}
-	return next
+	return rollback.Next(s)
+}
+
+func (r *Returned) since() *float64 {
+	seconds := time.Since(r.start).Seconds()
+	return &seconds
 }
 
 func (b *Back) take(ctx context.Context, res *Returned, seen *rollouts.Snapshot, step rollback.Step) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,36 +38,45 @@ type Result struct {
 // run is a release under way. Its fields belong to the goroutine of Run; workers answer through done.
 type run struct {
 	Release
-	state    release.State
-	watchers map[string]*rollouts.Watcher
-	returned map[string]*Returned
-	failed   map[string]*release.Analysis // by region, what had failed on the version that was rolled back
-	approval map[string]release.Approval
-	failure  map[string]error     // what acting on the region last failed with, while it matters
-	retry    map[string]time.Time // not before
-	busy     map[string]bool
-	asked    map[string]bool
-	done     chan func()
-	workers  sync.WaitGroup
+	life      context.Context // of the watches and of rollbacks, which a first interruption does not end
+	state     release.State
+	watchers  map[string]*rollouts.Watcher
+	returned  map[string]*Returned
+	failed    map[string]*release.Analysis // by region, what had failed on the version that was rolled back
+	questions map[string]*question
+	failures  map[string]failure   // of acting on a region, while they matter
+	retry     map[string]time.Time // not before
+	busy      map[string]bool
+	done      chan func()
+	workers   sync.WaitGroup
 }
 
-// Run drives the release to its outcome. It returns early, with the cause, when ctx ends: the regions are then left as
-// they are, for a later run of the same plan to take up.
+// failure is what acting on a region last failed with, and since when it has.
+type failure struct {
+	err   error
+	since time.Time
+}
+
+// Run drives the release to its outcome. It returns early, with the cause, when ctx ends: rollbacks under way are finished,
+// the other regions are left as they are, for a later run of the same plan to take up.
 func (r Release) Run(ctx context.Context) (Result, error) {
-	ctx, cancel := context.WithCancel(ctx)
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	x := &run{
-		Release: r, state: release.Start(r.Plan), watchers: map[string]*rollouts.Watcher{}, returned: map[string]*Returned{},
-		failed: map[string]*release.Analysis{}, approval: map[string]release.Approval{}, failure: map[string]error{}, retry: map[string]time.Time{},
-		busy: map[string]bool{}, asked: map[string]bool{}, done: make(chan func()),
+		Release: r, life: life, state: release.Start(r.Plan), watchers: map[string]*rollouts.Watcher{}, returned: map[string]*Returned{},
+		failed: map[string]*release.Analysis{}, questions: map[string]*question{}, failures: map[string]failure{},
+		retry: map[string]time.Time{}, busy: map[string]bool{}, done: make(chan func()),
 	}
 	changed := make(chan struct{}, 1)
 	for name, region := range r.Regions {
-		w := region.Watch(ctx)
+		w := region.Watch(life)
 		x.watchers[name] = w
-		x.workers.Go(func() { forward(ctx, w.Changed(), changed) })
+		x.workers.Go(func() { forward(life, w.Changed(), changed) })
 	}
 	err := x.loop(ctx, changed)
 	cancel()
+	for _, q := range x.questions {
+		q.cancel()
+	}
 	x.workers.Wait()
 	for _, w := range x.watchers {
 		w.Wait()
@@ -98,21 +108,33 @@ func (x *run) loop(ctx context.Context, changed <-chan struct{}) error {
 		if state.Outcome != "" {
 			return nil
 		}
-		for _, action := range actions {
-			x.act(ctx, action)
+		interrupted := ctx.Done()
+		if ctx.Err() != nil {
+			if !x.rollingBack() {
+				return context.Cause(ctx)
+			}
+			interrupted = nil
 		}
+		for _, action := range actions {
+			if ctx.Err() == nil || action.Kind == release.RollBack {
+				x.act(ctx, action, seen[action.Region])
+			}
+		}
+		x.dismiss(seen)
 		timer := time.NewTimer(x.wake(now))
 		select {
 		case <-changed:
 		case <-timer.C:
 		case settle := <-x.done:
 			settle()
-		case <-ctx.Done():
-			timer.Stop()
-			return context.Cause(ctx)
+		case <-interrupted:
 		}
 		timer.Stop()
 	}
+}
+
+func (x *run) rollingBack() bool {
+	return slices.ContainsFunc(x.state.Regions, func(r release.Region) bool { return r.Phase == release.RollingBack })
 }
 
 // wake is how long nothing but a signal can change a decision.
@@ -134,10 +156,16 @@ func (x *run) observe() map[string]release.Observation {
 	seen := map[string]release.Observation{}
 	for name, w := range x.watchers {
 		o := observation(w.Snapshot())(x.Plan.Image)
-		if err := x.failure[name]; errors.Is(err, rollouts.ErrRefused) {
-			o.Refused = err.Error()
+		switch f := x.failures[name]; {
+		case f.err == nil:
+		case errors.Is(f.err, rollouts.ErrRefused), errors.Is(f.err, rollouts.ErrDenied) && time.Since(f.since) >= rollouts.DeniedFor:
+			o.Refused = f.err.Error()
+		default:
+			o.Trouble = f.err.Error()
 		}
-		o.Approval = x.approval[name]
+		if q := x.questions[name]; q != nil && q.pause == o.PausedAt {
+			o.Approval = q.answer
+		}
 		if back := x.returned[name]; back != nil && !x.busy[name] {
 			o.Return = &release.Returned{Err: back.Err, Gate: x.failed[name]}
 		}
@@ -168,9 +196,9 @@ func (x *run) report(seen map[string]release.Observation) {
 }
 
 // act carries an action out beside the loop. A region does one thing at a time; what is asked meanwhile is asked again.
-func (x *run) act(ctx context.Context, a release.Action) {
+func (x *run) act(ctx context.Context, a release.Action, seen release.Observation) {
 	if a.Kind == release.AskApproval {
-		x.ask(ctx, a.Region)
+		x.ask(ctx, a.Region, seen.PausedAt)
 		return
 	}
 	if a.Kind == release.Finish || x.busy[a.Region] || time.Now().Before(x.retry[a.Region]) {
@@ -183,7 +211,7 @@ func (x *run) act(ctx context.Context, a release.Action) {
 	case release.Promote:
 		x.work(ctx, a.Region, func(ctx context.Context) error { return x.promote(ctx, a.Region) })
 	case release.RollBack:
-		x.rollBack(ctx, state)
+		x.rollBack(state)
 	}
 }
 
@@ -203,15 +231,27 @@ func (x *run) work(ctx context.Context, region string, do func(context.Context) 
 		asked, cancel := soon(ctx)
 		defer cancel()
 		err := do(asked)
-		x.settle(ctx, func() {
+		x.settle(func() {
 			x.busy[region] = false
-			x.failure[region] = err
-			delete(x.retry, region)
-			if err != nil {
-				x.retry[region] = time.Now().Add(retryAfter)
-			}
+			x.fails(region, err)
 		})
 	})
+}
+
+// fails remembers how acting on a region ended.
+func (x *run) fails(region string, err error) {
+	before := x.failures[region]
+	delete(x.failures, region)
+	delete(x.retry, region)
+	if err == nil || errors.Is(err, rollouts.ErrMoved) {
+		return // moved: the next observation shows where to
+	}
+	f := failure{err: err, since: time.Now()}
+	if before.err != nil && errors.Is(before.err, rollouts.ErrDenied) == errors.Is(err, rollouts.ErrDenied) {
+		f.since = before.since
+	}
+	x.failures[region] = f
+	x.retry[region] = time.Now().Add(retryAfter)
 }
 
 // soon bounds what an API server may take for an answer.
@@ -219,10 +259,10 @@ func soon(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, answerFor, fmt.Errorf("the API server did not answer within %s", answerFor))
 }
 
-func (x *run) settle(ctx context.Context, f func()) {
+func (x *run) settle(f func()) {
 	select {
 	case x.done <- f:
-	case <-ctx.Done():
+	case <-x.life.Done():
 	}
 }
 
@@ -245,35 +285,12 @@ func (x *run) promote(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := region.Promote(ctx, s, x.Plan.Image); err != nil {
-		return err
-	}
-	x.settle(ctx, func() { delete(x.approval, name); delete(x.asked, name) }) // one answer promotes once
-	return nil
-}
-
-func (x *run) ask(ctx context.Context, region string) {
-	if x.Ask == nil || x.asked[region] {
-		return
-	}
-	x.asked[region] = true
-	x.workers.Go(func() {
-		yes, err := x.Ask(ctx, region)
-		x.settle(ctx, func() {
-			switch {
-			case err != nil: // nobody could answer; somebody may still promote by hand
-			case yes:
-				x.approval[region] = release.ApprovalGranted
-			default:
-				x.approval[region] = release.ApprovalRefused
-			}
-		})
-	})
+	return region.Promote(ctx, s, x.Plan.Image)
 }
 
 // rollBack takes a region back. Only then it asks what had failed there, and what the version served that is left behind.
-func (x *run) rollBack(ctx context.Context, state release.Region) {
-	name := state.Name
+func (x *run) rollBack(state release.Region) {
+	ctx, name := x.life, state.Name
 	x.busy[name] = true
 	x.workers.Go(func() {
 		limited, cancel := context.WithTimeoutCause(ctx, rollbackFor, fmt.Errorf("not verified within %s", rollbackFor))
@@ -281,11 +298,9 @@ func (x *run) rollBack(ctx context.Context, state release.Region) {
 		back := Back{Region: x.Regions[name], Target: state.From.Hash, Reason: state.Why}.Run(limited)
 		failed := x.failedOn(ctx, name, state.Hash)
 		if state.Hash != "" && x.Served != nil {
-			if served, err := x.Served(ctx, name, state.Hash, state.Started); err == nil {
-				back.Served = &served
-			}
+			back.Count(x.Served(ctx, name, state.Hash, state.Started))
 		}
-		x.settle(ctx, func() { x.busy[name] = false; x.returned[name] = back; x.failed[name] = failed })
+		x.settle(func() { x.busy[name] = false; x.returned[name] = back; x.failed[name] = failed })
 	})
 }
 

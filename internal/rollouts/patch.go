@@ -117,8 +117,8 @@ func (r *Region) patch(ctx context.Context, verb string, kind types.PatchType, b
 	switch {
 	case apierrors.IsConflict(err):
 		return fmt.Errorf("%s %s: %w", verb, r.noun(), ErrMoved)
-	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err), apierrors.IsNotFound(err):
-		return fmt.Errorf("%s %s: %w: %w", verb, r.noun(), ErrRefused, err)
+	case denied(err):
+		return fmt.Errorf("%s %s: %w: %w", verb, r.noun(), ErrDenied, err)
 	case err != nil:
 		return fmt.Errorf("%s %s: %w", verb, r.noun(), err)
 	}

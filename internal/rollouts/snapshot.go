@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	rov1 "github.com/argoproj/argo-rollouts/pkg/apis/rollouts/v1alpha1"
 	"golang.org/x/sync/errgroup"
@@ -30,6 +31,17 @@ type Snapshot struct {
 
 // ErrRefused marks an answer that waiting will not change: no such rollout, not permitted, a rollout that cannot be driven.
 var ErrRefused = errors.New("refused")
+
+// ErrDenied marks an answer of 401, 403 or 404. It may pass: a token is renewed by the next request, and an API server that
+// has just started knows no permissions yet. One that lasts for DeniedFor is believed.
+var ErrDenied = errors.New("denied")
+
+// DeniedFor is how long a denial must last before it is taken for a refusal.
+const DeniedFor = 5 * time.Second
+
+func denied(err error) bool {
+	return apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err)
+}
 
 // kinds are the resources that a snapshot is made of, in the order of a snapshot's lists.
 var kinds = []schema.GroupVersionResource{rolloutsGVR, replicaSetsGVR, servicesGVR, virtualServicesGVR, analysisRunsGVR}
@@ -77,11 +89,10 @@ func absent(gvr schema.GroupVersionResource, err error) bool {
 }
 
 func (r *Region) readError(gvr schema.GroupVersionResource, err error) error {
-	err = fmt.Errorf("read %s of %s: %w", gvr.Resource, r.noun(), err)
-	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
-		return errors.Join(ErrRefused, err)
+	if denied(err) {
+		err = fmt.Errorf("%w: %w", ErrDenied, err)
 	}
-	return err
+	return fmt.Errorf("read %s of %s: %w", gvr.Resource, r.noun(), err)
 }
 
 // assemble makes a snapshot of lists in the order of kinds.

@@ -34,12 +34,18 @@ type Watcher struct {
 	running   sync.WaitGroup
 
 	mu       sync.Mutex
-	failures map[string]error // by source, what it last failed with
+	failures map[string]failing // by source
+}
+
+// failing is what a source last failed with, and since when it has.
+type failing struct {
+	err   error
+	since time.Time
 }
 
 // Watch starts watching until ctx ends.
 func (r *Region) Watch(ctx context.Context) *Watcher {
-	w := &Watcher{region: r, changed: make(chan struct{}, 1), failures: map[string]error{}}
+	w := &Watcher{region: r, changed: make(chan struct{}, 1), failures: map[string]failing{}}
 	for _, gvr := range kinds {
 		informer := cache.NewSharedInformer(w.source(ctx, gvr), &unstructured.Unstructured{}, 0)
 		// Neither call fails on an informer that has not started.
@@ -98,9 +104,12 @@ func (w *Watcher) Snapshot() (*Snapshot, error) {
 func (w *Watcher) failure() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, err := range w.failures {
-		if err != nil {
-			return err
+	for _, f := range w.failures {
+		if errors.Is(f.err, ErrDenied) && time.Since(f.since) >= DeniedFor {
+			return fmt.Errorf("%w: %w", ErrRefused, f.err)
+		}
+		if f.err != nil {
+			return f.err
 		}
 	}
 	return nil
@@ -109,11 +118,19 @@ func (w *Watcher) failure() error {
 // report records the outcome of asking source, and signals where it changed.
 func (w *Watcher) report(source string, err error) {
 	w.mu.Lock()
-	changed := (w.failures[source] == nil) != (err == nil)
-	w.failures[source] = err
+	before := w.failures[source]
+	changed := (before.err == nil) != (err == nil)
+	since := before.since
+	if changed {
+		since = time.Now()
+	}
+	w.failures[source] = failing{err: err, since: since}
 	w.mu.Unlock()
 	if changed {
 		w.signal()
+	}
+	if changed && errors.Is(err, ErrDenied) {
+		time.AfterFunc(DeniedFor, w.signal)
 	}
 }
 

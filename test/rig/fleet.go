@@ -156,25 +156,50 @@ type Outcome struct {
 	Stdout, Stderr string
 }
 
+// Command is a run of the binary that goes on.
+type Command struct {
+	cmd            *exec.Cmd
+	stdout, stderr bytes.Buffer
+}
+
+// Begin starts the real binary against the lab, with JSON for its output. It is killed when the test ends.
+func (f *Fleet) Begin(t *testing.T, args ...string) *Command {
+	t.Helper()
+	c := &Command{cmd: exec.CommandContext(t.Context(), f.Binary, append(args, "-o", "json")...)}
+	c.cmd.Env, c.cmd.Stdout, c.cmd.Stderr = f.Env(), &c.stdout, &c.stderr
+	if err := c.cmd.Start(); err != nil {
+		t.Fatalf("%v: %v", args, err)
+	}
+	return c
+}
+
+// Signal sends the command a signal.
+func (c *Command) Signal(t *testing.T, signal os.Signal) {
+	t.Helper()
+	if err := c.cmd.Process.Signal(signal); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// End waits for the command and decodes its JSON into result, if there is one.
+func (c *Command) End(t *testing.T, result any) Outcome {
+	t.Helper()
+	err := c.cmd.Wait()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatalf("%v: %v", c.cmd.Args, err)
+	}
+	out := Outcome{c.cmd.ProcessState.ExitCode(), c.stdout.String(), c.stderr.String()}
+	if err := json.Unmarshal(c.stdout.Bytes(), result); err != nil && result != nil {
+		t.Fatalf("%v answered no JSON (%v):\n%s\n%s", c.cmd.Args, err, out.Stdout, out.Stderr)
+	}
+	return out
+}
+
 // Tidegate runs the real binary against the lab, and decodes its JSON into result.
 func (f *Fleet) Tidegate(t *testing.T, result any, args ...string) Outcome {
 	t.Helper()
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Minute, errors.New("the command did not end within 10 minutes"))
-	defer cancel()
-	cmd := exec.CommandContext(ctx, f.Binary, append(args, "-o", "json")...)
-	cmd.Env = f.Env()
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		t.Fatalf("%v: %v", args, err)
-	}
-	out := Outcome{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
-	if err := json.Unmarshal(stdout.Bytes(), result); err != nil {
-		t.Fatalf("%v answered no JSON (%v):\n%s\n%s", args, err, out.Stdout, out.Stderr)
-	}
-	return out
+	return f.Begin(t, args...).End(t, result)
 }
 
 // Shell runs a script as a user of the lab would type it: tidegate, kubectl and its Rollouts plugin are on the PATH, and
