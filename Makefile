@@ -2,7 +2,7 @@
 
 GO      ?= go
 BIN     := bin/tidegate
-SOURCES := $(shell find cmd internal k8s -name '*.go' -o -name '*.yaml' -o -name '*.pin') go.mod go.sum
+SOURCES := $(shell find cmd internal k8s -name '*.go' -o -name '*.yaml' -o -name '*.pin' -o -name '*.html') go.mod go.sum
 
 # Prometheus reads the first document of a file alone, and Sloth writes one for each service: they become one.
 SLOTH_VERSION = $(shell $(GO) list -modfile=tools/prometheus/go.mod -m -f '{{.Version}}' github.com/slok/sloth)
