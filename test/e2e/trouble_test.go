@@ -80,8 +80,8 @@ func overAnAbortedOne(t *testing.T, region string) {
 	}
 }
 
-// twoOperatorsThenAnOldVersion rolls back from two terminals at once. Then it releases a version that ran before: Argo would
-// let it through without a gate.
+// twoOperatorsThenAnOldVersion rolls back from two terminals at once. Then, a version later, it releases again what was rolled
+// back: Argo would let it through without a gate.
 func twoOperatorsThenAnOldVersion(t *testing.T, region string) {
 	u, err := fleet.Get(t.Context(), region, rig.RolloutsGVR, q2q)
 	if err != nil {
@@ -106,7 +106,7 @@ func twoOperatorsThenAnOldVersion(t *testing.T, region string) {
 		t.Fatal(err)
 	}
 	var result rolloutResult
-	out := fleet.Tidegate(t, &result, "rollout", q2q, old, "--order", region, "--timeout", "60")
+	out := fleet.Tidegate(t, &result, "rollout", q2q, img, "--order", region, "--timeout", "60")
 	if out.Code != 4 || !strings.Contains(result.Regions[0].Why, "take this image for a rollback") {
 		t.Errorf("exit code %d, want 4: %+v\n%s", out.Code, result.Regions, out.Stderr)
 	}
