@@ -88,9 +88,15 @@ func measured(t *testing.T, template rollouts.AnalysisTemplate) []timing {
 		query := parse(t, m)
 		found := timing{name: m.Name, interval: durationOf(t, m.Interval), delay: durationOf(t, m.InitialDelay)}
 		parser.Inspect(query, func(node parser.Node, _ []parser.Node) error {
-			if in, ok := node.(*parser.MatrixSelector); ok {
+			switch in := node.(type) {
+			case *parser.MatrixSelector:
 				found.ranges = append(found.ranges, in.Range)
 				in.Range = time.Minute
+			case *parser.VectorSelector:
+				if in.OriginalOffset != 0 {
+					found.ranges = append(found.ranges, in.OriginalOffset)
+					in.OriginalOffset = time.Minute
+				}
 			}
 			return nil
 		})

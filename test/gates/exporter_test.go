@@ -17,18 +17,29 @@ import (
 
 // series is one time series as a function of the seconds since the exporter began.
 type series struct {
-	name   string
-	labels map[string]string
-	value  func(seconds float64) float64
+	name     string
+	labels   map[string]string
+	value    func(seconds float64) float64
+	from, to float64 // when it is there, in seconds; to 0 is for ever
 }
 
 // counter grows by so much a second, and was born at 0.
 func counter(name string, perSecond float64, labels map[string]string) series {
-	return series{name, labels, func(s float64) float64 { return perSecond * s }}
+	return risen(name, 0, perSecond, labels)
+}
+
+// risen is a counter that had come so far before the exporter began.
+func risen(name string, past, perSecond float64, labels map[string]string) series {
+	return series{name: name, labels: labels, value: func(s float64) float64 { return past + perSecond*s }}
+}
+
+// young is a counter of a pod that lives for a few seconds from birth on. It is there from late seconds after that on.
+func young(name string, born, late, perSecond float64, labels map[string]string) series {
+	return series{name: name, labels: labels, from: born + late, to: born + lifetime, value: func(s float64) float64 { return perSecond * (s - born) }}
 }
 
 func gauge(name string, value float64, labels map[string]string) series {
-	return series{name, labels, func(float64) float64 { return value }}
+	return series{name: name, labels: labels, value: func(float64) float64 { return value }}
 }
 
 // histogram observes perSecond values a second, all of them between low and high.
@@ -57,7 +68,8 @@ func number(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 func broken(all []series) []series {
 	var none []series
 	for _, s := range all {
-		none = append(none, gauge(s.name, math.NaN(), s.labels))
+		s.value = func(float64) float64 { return math.NaN() }
+		none = append(none, s)
 	}
 	return none
 }
@@ -80,6 +92,9 @@ func (e *exporter) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	defer e.mu.Unlock()
 	seconds := time.Since(e.began).Seconds()
 	for _, s := range e.all {
+		if seconds < s.from || s.to > 0 && seconds >= s.to {
+			continue
+		}
 		var labels []string
 		for _, name := range slices.Sorted(maps.Keys(s.labels)) {
 			labels = append(labels, fmt.Sprintf("%s=%q", name, s.labels[name]))

@@ -2,6 +2,8 @@
 
 package gates
 
+import "fmt"
+
 // row is one metric of one template, and series that give it any value one likes.
 type row struct {
 	template, metric string
@@ -43,15 +45,55 @@ func quantile(name string) func(string, float64, float64) []series {
 	}
 }
 
-// spending is a version beside a stable one, with a total per request that is 1 for stable.
-func spending(name string, perRequest func(value float64) float64) func(string, float64, float64) []series {
+// spending is a version beside a stable one, with a total per request that is 1 for stable. For a long time it has spent as much
+// as before says, and what the value says since a moment ago.
+func spending(name string, before float64, perRequest func(value float64) float64) func(string, float64, float64) []series {
+	const past = 10_000 // requests
 	return func(version string, value, traffic float64) []series {
 		stable := stableOf(version)
 		return []series{
-			requests(version, "200", traffic*perSecond), requests(stable, "200", perSecond),
-			counter(name, traffic*perSecond*perRequest(value), of(version)), counter(name, perSecond, of(stable)),
+			risen("http_requests_total", past, traffic*perSecond, with(of(version), "status", "200")), requests(stable, "200", perSecond),
+			risen(name, past*before, traffic*perSecond*perRequest(value), of(version)), counter(name, perSecond, of(stable)),
 		}
 	}
+}
+
+const (
+	births   = 600 // pods of a version that come one a second, for as long as the suite may take
+	lifetime = 6.0 // seconds of each of them
+)
+
+// youngPods are a version whose pods come and go. series are those of one of them.
+func youngPods(version string, pod func(born float64, labels map[string]string) []series) []series {
+	var all []series
+	for i := range births {
+		all = append(all, pod(float64(i), with(of(version), "pod", fmt.Sprint("pod-", i)))...)
+	}
+	return all
+}
+
+// youngSpending is a version beside a stable one that counts its costs from 0, and its requests from the first one on.
+func youngSpending(version string, value, traffic float64) []series {
+	stable := stableOf(version)
+	return append(youngPods(version, func(born float64, labels map[string]string) []series {
+		return []series{
+			young("genai_cost_usd_total", born, 0, traffic*perSecond*(1+value), labels),
+			young("http_requests_total", born, 0.5, traffic*perSecond, with(labels, "status", "200")),
+		}
+	}), requests(stable, "200", perSecond), counter("genai_cost_usd_total", perSecond, of(stable)))
+}
+
+// firstErrors is a version whose every pod answers its first requests well, and so many with an error right after.
+func firstErrors(version string, value, traffic float64) []series {
+	return youngPods(version, func(born float64, labels map[string]string) []series {
+		all := []series{young("http_requests_total", born, 0, traffic*perSecond/2, with(labels, "status", "200"))}
+		if value > 0 {
+			failed := gauge("http_requests_total", value, with(labels, "status", "500"))
+			failed.from, failed.to = born+1, born+lifetime
+			all = append(all, failed)
+		}
+		return all
+	})
 }
 
 func stableOf(version string) string { return version + "-stable" }
@@ -126,15 +168,17 @@ func rows() []row {
 		{template: "success-rate-analysis", metric: "success-rate", fault: "fewer answers come out well", healthy: 1, inside: 0.991, outside: 0.989, series: failures},
 		{template: "success-rate-analysis", metric: "success-rate", fault: "the same, by production's threshold", args: production, healthy: 1, inside: 0.9955, outside: 0.9945, series: failures},
 		{template: "success-rate-analysis", metric: "server-error-rate", fault: "5xx", healthy: 0, inside: 0.009, outside: 0.011, series: answered("503")},
+		{template: "success-rate-analysis", metric: "server-error-rate", fault: "one 5xx of each new pod", healthy: 0, inside: 0, outside: 1, series: firstErrors},
 		{template: "success-rate-analysis", metric: "client-error-rate", fault: "4xx", healthy: 0, inside: 0.009, outside: 0.011, series: answered("404")},
 		{template: "latency-analysis", metric: "latency-p50", fault: "slow for everyone", unit: "s", healthy: 0.01, inside: 0.245, outside: 0.255, series: latency},
 		{template: "latency-analysis", metric: "latency-p95", fault: "slow for one in twenty", unit: "s", healthy: 0.02, inside: 0.495, outside: 0.505, series: latency},
 		{template: "latency-analysis", metric: "latency-p95", fault: "the same, AI services", args: ai, unit: "s", healthy: 0.02, inside: 0.795, outside: 0.805, series: latency},
 		{template: "latency-analysis", metric: "latency-p95", fault: "the same, analytics", args: analytics, unit: "s", healthy: 0.02, inside: 1.98, outside: 2.02, series: latency},
 		{template: "latency-analysis", metric: "latency-p99", fault: "slow for one in a hundred", unit: "s", healthy: 0.03, inside: 0.99, outside: 1.01, series: latency},
-		{template: "genai-token-analysis", metric: "token-increase", fault: "more tokens per request than stable", healthy: 0, inside: 0.19, outside: 0.21, series: spending("genai_tokens_total", more)},
-		{template: "genai-token-analysis", metric: "cost-increase", fault: "dearer per request than stable", healthy: 0, inside: 0.19, outside: 0.21, series: spending("genai_cost_usd_total", more)},
-		{template: "genai-token-analysis", metric: "hourly-cost", fault: "over the budget, if all traffic were its own", unit: "USD/h", healthy: 1, inside: 19.8, outside: 20.2, series: spending("genai_cost_usd_total", hourly)},
+		{template: "genai-token-analysis", metric: "token-increase", fault: "more tokens per request than stable", healthy: 0, inside: 0.19, outside: 0.21, series: spending("genai_tokens_total", 1, more)},
+		{template: "genai-token-analysis", metric: "cost-increase", fault: "dearer per request than stable", healthy: 0, inside: 0.19, outside: 0.21, series: spending("genai_cost_usd_total", 1, more)},
+		{template: "genai-token-analysis", metric: "cost-increase", fault: "the same, of pods that come and go", healthy: 0, inside: 0.05, outside: 0.35, series: youngSpending},
+		{template: "genai-token-analysis", metric: "hourly-cost", fault: "over the budget, if all traffic were its own", unit: "USD/h", healthy: 1, inside: 19.8, outside: 20.2, series: spending("genai_cost_usd_total", hourly(1), hourly)},
 		{template: "gdpr-compliance-analysis", metric: "residency-violations", fault: "one request left its region", healthy: 0, inside: 0, outside: 1, series: violations("residency")},
 		{template: "gdpr-compliance-analysis", metric: "pii-exposures", fault: "personal data got out once", healthy: 0, inside: 0, outside: 1, series: violations("pii")},
 		{template: "gdpr-compliance-analysis", metric: "pii-exposures", fault: "the same, and no request since", healthy: 0, inside: 0, outside: 1, series: quietViolations},
