@@ -124,6 +124,17 @@ func (c *Client) TrafficAll(ctx context.Context) (map[string][]mesh.Count, error
 	return counts, c.call(ctx, http.MethodGet, "/traffic", nil, &counts)
 }
 
+// Sent returns what the load generator of a region has sent to each Rollout since the start, and what came of it: what users
+// saw, answers that never came included.
+func (c *Client) Sent(ctx context.Context, region string) ([]mesh.Total, error) {
+	if region == "" {
+		return nil, errors.New("load of which region?")
+	}
+	var totals map[string][]mesh.Total
+	err := c.call(ctx, http.MethodGet, "/load?region="+url.QueryEscape(region), nil, &totals)
+	return totals[region], err
+}
+
 // SetLoad sets the requests per second that each Rollout in each region is sent; 0 pauses them.
 func (c *Client) SetLoad(ctx context.Context, rate float64) error {
 	return c.call(ctx, http.MethodPost, "/load", loadOrder{Rate: rate}, nil)

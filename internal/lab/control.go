@@ -55,6 +55,7 @@ func newControl(s *supervisor) (*control, error) {
 	mux.HandleFunc("GET /images", answer(c.images))
 	mux.HandleFunc("PUT /images", answer(c.setImage))
 	mux.HandleFunc("GET /traffic", answer(c.traffic))
+	mux.HandleFunc("GET /load", answer(c.sent))
 	mux.HandleFunc("POST /load", answer(c.setLoad))
 	mux.HandleFunc("POST /down", answer(c.down))
 	c.server = &http.Server{Handler: c.guard(mux), ReadHeaderTimeout: 5 * time.Second}
@@ -151,6 +152,18 @@ func (c *control) traffic(r *http.Request) (any, error) {
 		counts[seat.config.Name] = seat.region.Traffic()
 	}
 	return counts, nil
+}
+
+func (c *control) sent(r *http.Request) (any, error) {
+	seats, err := c.seats(r.URL.Query().Get("region"))
+	if err != nil {
+		return nil, err
+	}
+	totals := map[string][]mesh.Total{}
+	for _, seat := range seats {
+		totals[seat.config.Name] = seat.region.Sent()
+	}
+	return totals, nil
 }
 
 func (c *control) setLoad(r *http.Request) (any, error) {

@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	watchtools "k8s.io/client-go/tools/watch"
 
+	"tidegate.io/tidegate/internal/lab/mesh"
 	"tidegate.io/tidegate/internal/promapi"
 )
 
@@ -196,8 +197,8 @@ func weighted(vs *unstructured.Unstructured) []string {
 	return hosts
 }
 
-// Requests are a count: all of them, those that failed, and those of one image.
-type Requests struct{ Total, Errors, Image int }
+// Requests are a count: all of them, and those of one image.
+type Requests struct{ Total, Image int }
 
 // Requests are those that the mesh of a region counted for a rollout so far; Image are those that img answered.
 func (f *Fleet) Requests(ctx context.Context, region, rollout, img string) (Requests, error) {
@@ -211,7 +212,6 @@ func (f *Fleet) Requests(ctx context.Context, region, rollout, img string) (Requ
 			continue
 		}
 		r.Total += int(c.Requests)
-		r.Errors += int(c.Errors)
 		if c.Image == img {
 			r.Image += int(c.Requests)
 		}
@@ -219,29 +219,43 @@ func (f *Fleet) Requests(ctx context.Context, region, rollout, img string) (Requ
 	return r, nil
 }
 
-// NoneFailed fails the test if any user request to the rollout failed, in any region, from now until check is called.
+// sent is what the users of a rollout sent so far, and what of it came to nothing: an error, a refusal, or no answer at all.
+func (f *Fleet) sent(ctx context.Context, region, rollout string) (mesh.Total, error) {
+	totals, err := f.Lab.Sent(ctx, region)
+	if err != nil {
+		return mesh.Total{}, err
+	}
+	for _, total := range totals {
+		if total.Rollout == rollout {
+			return total, nil
+		}
+	}
+	return mesh.Total{}, fmt.Errorf("%s has no users of %s", region, rollout)
+}
+
+// NoneFailed fails the test if any user's request to the rollout failed, in any region, from now until check is called.
 func (f *Fleet) NoneFailed(t *testing.T, rollout string) (check func()) {
 	t.Helper()
-	before := map[string]Requests{}
+	before := map[string]mesh.Total{}
 	for region := range f.Clients {
-		r, err := f.Requests(t.Context(), region, rollout, "")
+		total, err := f.sent(t.Context(), region, rollout)
 		if err != nil {
 			t.Fatal(err)
 		}
-		before[region] = r
+		before[region] = total
 	}
 	return func() {
 		t.Helper()
 		for region := range f.Clients {
-			after, err := f.Requests(t.Context(), region, rollout, "")
+			after, err := f.sent(t.Context(), region, rollout)
 			if err != nil {
 				t.Fatal(err)
 			}
-			switch failed, sent := after.Errors-before[region].Errors, after.Total-before[region].Total; {
+			switch failed, sent := after.Failed-before[region].Failed, after.Sent-before[region].Sent; {
 			case sent == 0:
 				t.Errorf("%s: no request was sent to %s: nothing is proven", region, rollout)
 			case failed > 0:
-				t.Errorf("%s: %d of %d Requests to %s failed", region, failed, sent, rollout)
+				t.Errorf("%s: %d of %d requests to %s failed: %+v", region, failed, sent, rollout, after.Versions)
 			}
 		}
 	}

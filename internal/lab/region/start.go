@@ -77,6 +77,9 @@ func (r *Region) Components() []Component { return r.roll.list() }
 // Traffic returns what the mesh counted since the start.
 func (r *Region) Traffic() []mesh.Count { return r.parts.mesh.Traffic() }
 
+// Sent returns what the load generator has sent since the start.
+func (r *Region) Sent() []mesh.Total { return r.parts.load.Totals() }
+
 // SetRate changes the load on each Rollout, in requests per second; 0 pauses it.
 func (r *Region) SetRate(rps float64) { r.parts.load.SetRate(rps) }
 
