@@ -160,12 +160,13 @@ func (r rollbackResult) table(out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	fmt.Fprintln(out)
 	for _, row := range r.Regions {
 		switch {
 		case row.Err != "":
-			fmt.Fprintf(out, "\n%s is not verified: %s\n", row.Region, row.Err)
+			fmt.Fprintf(out, "%s is not verified: %s\n", row.Region, row.Err)
 		case row.Served != nil:
-			fmt.Fprintf(out, "\n%s: the pods that were left behind have served %s\n", row.Region, describeServed(row.Served, ""))
+			fmt.Fprintf(out, "%s: the pods that were left behind have served %s\n", row.Region, describeServed(row.Served, ""))
 		}
 	}
 	_, err = fmt.Fprintf(out, "\n%s: %s\n", r.Rollout, newPaint(out).bold(r.Outcome))

@@ -175,7 +175,7 @@ func measured(out io.Writer, gate *release.Analysis, logs string) {
 	for _, m := range gate.Metrics {
 		if m.Verdict.Bad() {
 			fmt.Fprintf(out, "  metric %s: %s, measured %s (%d passed, %d failed, %d inconclusive, %d errors)\n",
-				m.Name, m.Verdict, dash(m.Value), m.Successes, m.Failures, m.Inconclusive, m.Errors)
+				m.Name, m.Verdict, dash(m.Measured()), m.Successes, m.Failures, m.Inconclusive, m.Errors)
 			if m.Query != "" {
 				fmt.Fprintf(out, "    %s\n", newPaint(out).dim(strings.Join(strings.Fields(m.Query), " ")))
 			}

@@ -2,6 +2,7 @@ package release
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -114,6 +115,15 @@ type Metric struct {
 // Gate names the place in the rollout's strategy that the run was made for.
 func (a Analysis) Gate() string { return strings.TrimSpace(a.Kind + " " + a.Step) }
 
+// Measured is the value for people: four digits of it.
+func (m Metric) Measured() string {
+	v, err := strconv.ParseFloat(m.Value, 64)
+	if err != nil {
+		return m.Value
+	}
+	return strconv.FormatFloat(v, 'g', 4, 64)
+}
+
 // Worst is the first analysis that speaks against the release, and whether there is one.
 func Worst(runs []Analysis) (Analysis, bool) {
 	for _, run := range runs {
@@ -132,7 +142,7 @@ func (a Analysis) Explain() string {
 		}
 		text := fmt.Sprintf("analysis %s: metric %s is %s", a.Name, m.Name, m.Verdict)
 		if m.Value != "" {
-			text += ": measured " + m.Value
+			text += ": measured " + m.Measured()
 		}
 		if m.Message != "" {
 			text += " (" + m.Message + ")"
