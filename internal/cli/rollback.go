@@ -160,14 +160,17 @@ func (r rollbackResult) table(out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(out)
+	var notes strings.Builder
 	for _, row := range r.Regions {
 		switch {
 		case row.Err != "":
-			fmt.Fprintf(out, "%s is not verified: %s\n", row.Region, row.Err)
+			fmt.Fprintf(&notes, "\n%s is not verified: %s", row.Region, row.Err)
 		case row.Served != nil:
-			fmt.Fprintf(out, "%s: the pods that were left behind have served %s\n", row.Region, describeServed(row.Served, ""))
+			fmt.Fprintf(&notes, "\n%s: the pods that were left behind have served %s", row.Region, describeServed(row.Served, ""))
 		}
+	}
+	if notes.Len() > 0 {
+		fmt.Fprintln(out, notes.String())
 	}
 	_, err = fmt.Fprintf(out, "\n%s: %s\n", r.Rollout, newPaint(out).bold(r.Outcome))
 	return err
