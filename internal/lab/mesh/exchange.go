@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// attempts is how many pods are asked for one answer: the first, and two more, as in Istio.
+// attempts is how many pods are asked for one answer: the first, and two more, as many as in Istio. When another is asked
+// is not the same, see retriable: Istio sends no request again on a reset that came after it was sent.
 const attempts = 3
 
 // exchange is one request on its way through the mesh, and what became of it.
@@ -87,8 +88,12 @@ func retriable(req *http.Request, err error) bool {
 	if req.Body != nil || req.Method != http.MethodGet && req.Method != http.MethodHead && req.Method != http.MethodOptions {
 		return false
 	}
-	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+	return err.Error() == closedUnused || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
+
+// closedUnused is what net/http says, in an error that has no name, of a connection that the pod closed before the request
+// was on its way. It sends again by itself only where the connection had carried another request before.
+const closedUnused = "http: server closed idle connection"
 
 func (x *exchange) answer(resp *http.Response, n int) *http.Response {
 	x.code = resp.StatusCode

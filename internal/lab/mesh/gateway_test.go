@@ -257,6 +257,39 @@ func TestResetBeforeAnyAnswer(t *testing.T) {
 	}
 }
 
+// hungUp is a connection that the other side has closed.
+type hungUp struct{ net.Conn }
+
+func (hungUp) Read([]byte) (int, error)    { return 0, io.EOF }
+func (hungUp) Write(p []byte) (int, error) { return len(p), nil }
+
+// A pod that closes a connection as soon as it is there may do so before the request is sent, or after: often enough, both
+// are among these.
+func TestPodThatHangsUp(t *testing.T) {
+	pod := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer pod.Close()
+	m := New(Config{Region: "test", Dial: func(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, "tcp", pod.Listener.Addr().String())
+		if addr.String() == "198.18.1.1:8080" {
+			return hungUp{conn}, err
+		}
+		return conn, err
+	}})
+	defer m.transport.CloseIdleConnections()
+	m.board.post(build(objects{
+		services: []*corev1.Service{svc("shop", "shop", "")},
+		pods:     []*corev1.Pod{readyPod("p", "shop", "v1", "198.18.1.1"), readyPod("q", "shop", "v1", "198.18.1.2")},
+	}, m.board.load()))
+	for range 1000 {
+		w := httptest.NewRecorder()
+		m.Gateway().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://shop/", nil))
+		if w.Code != http.StatusOK {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+	}
+}
+
 func TestPodThatHangs(t *testing.T) {
 	pod := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, q *http.Request) { <-q.Context().Done() }))
 	defer pod.Close()

@@ -152,7 +152,8 @@ func TestLoadFindsItsTargets(t *testing.T) {
 	}
 }
 
-// The mesh and the load generator agree on how many requests there were, and the rate is what it was told.
+// The mesh and the load generator agree on how many requests there were, and there are no more than the rate allows. That
+// there are no fewer is shown in virtual time: a machine that stalls sends late, and drops what is too late.
 func TestLoadKeepsItsRate(t *testing.T) {
 	r := newRig(t, nil, svc("shop", "shop", ""), crd(rolloutResource, "Rollout"),
 		newRollout("shop", map[string]any{"canary": map[string]any{}}))
@@ -163,19 +164,34 @@ func TestLoadKeepsItsRate(t *testing.T) {
 	l.more(200, "shop", http.StatusOK)
 	took := time.Since(began)
 	l.load.SetRate(0)
-	// 200 slots 5 ms apart take 995 ms; a machine under pressure is late, never early.
+	// 200 slots 5 ms apart take 995 ms.
 	if took < 990*time.Millisecond {
 		t.Errorf("200 requests at 200/s took %v", took)
 	}
-	if took > 3*time.Second {
-		t.Errorf("200 requests at 200/s took %v", took)
+	// Before the end, which cuts off what is in flight.
+	if got, errors := l.agreed(); got.Failed != 0 || errors != 0 {
+		t.Errorf("sent %+v, counted %d errors", got, errors)
 	}
-	l.halt()
-	r.gateway.Close()
-	got := l.load.Totals()
-	requests, errors := r.counted()
-	if len(got) != 1 || got[0].Failed != 0 || got[0].Dropped != 0 || errors != 0 || requests < got[0].Sent || requests > got[0].Sent+5 {
-		t.Errorf("sent %+v, counted %d and %d errors", got, requests, errors)
+}
+
+// agreed waits until the books of the only Rollout and those of the mesh hold as many requests, and returns the former and
+// the errors of the latter. No channel tells when an answer is entered.
+func (l *loaded) agreed() (Total, uint64) {
+	l.Helper()
+	deadline := time.After(patienceOfTests)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		got := l.load.Totals()
+		requests, errors := l.counted()
+		if len(got) == 1 && got[0].Sent == requests {
+			return got[0], errors
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			l.Fatalf("sent %+v, counted %d", got, requests)
+		}
 	}
 }
 

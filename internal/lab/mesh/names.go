@@ -25,16 +25,3 @@ func qualify(namespace, host string) string {
 	}
 	return spellings(namespace, strings.ToLower(host))[0]
 }
-
-// tag is the version that an image names: what follows its last colon, or "latest"; of an image that is pinned by digest
-// alone, the digest.
-func tag(image string) string {
-	name, digest, pinned := strings.Cut(image, "@")
-	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
-		return name[i+1:]
-	}
-	if pinned {
-		return digest
-	}
-	return "latest"
-}

@@ -11,6 +11,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"tidegate.io/tidegate/internal/lab/image"
 )
 
 // hashLabel is the label by which Argo tells the versions of a Rollout apart.
@@ -49,7 +51,7 @@ func newPod(p *corev1.Pod, ip netip.Addr) *pod {
 	e := endpoint{workload: cmp.Or(p.Labels["app"], unknown), version: unknown, hash: p.Labels[hashLabel]}
 	if len(p.Spec.Containers) > 0 {
 		e.image = p.Spec.Containers[0].Image
-		e.version = tag(e.image)
+		e.version = image.Tag(e.image)
 	}
 	return &pod{Pod: p, ip: ip, as: e}
 }

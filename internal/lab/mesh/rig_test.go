@@ -24,6 +24,8 @@ import (
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
+
+	"tidegate.io/tidegate/internal/lab/image"
 )
 
 var (
@@ -179,7 +181,7 @@ func (r *rig) serve(addr string, h http.Handler) *httptest.Server {
 // run starts a pod: its server answers with its version, and the API hears of it.
 func (r *rig) run(p *corev1.Pod) *httptest.Server {
 	r.Helper()
-	version := tag(p.Spec.Containers[0].Image)
+	version := image.Tag(p.Spec.Containers[0].Image)
 	s := r.serve(p.Status.PodIP+":8080", http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		_, _ = io.Copy(io.Discard, q.Body)
 		w.Header().Set("X-Lab-Pod", p.Name)

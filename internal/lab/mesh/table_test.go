@@ -14,20 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-func TestTag(t *testing.T) {
-	for image, want := range map[string]string{
-		"ghcr.io/x/app:v1.2":             "v1.2",
-		"localhost:5000/app":             "latest",
-		"localhost:5000/app:v3":          "v3",
-		"app@sha256:abc":                 "sha256:abc",
-		"ghcr.io/x/app:v1@sha256:abcdef": "v1",
-	} {
-		if got := tag(image); got != want {
-			t.Errorf("%s: %s, want %s", image, got, want)
-		}
-	}
-}
-
 func in(namespace string, s *corev1.Service) *corev1.Service {
 	s.Namespace = namespace
 	return s

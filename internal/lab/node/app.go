@@ -23,6 +23,10 @@ const (
 // probeAgent is how the node's probes introduce themselves, as a kubelet's do.
 const probeAgent = "kube-probe/"
 
+// statusClientGone is how a request is counted whose client did not wait for its answer, as in nginx. No such answer is
+// ever sent.
+const statusClientGone = 499
+
 // identity is what an answer says about who gave it.
 type identity struct {
 	Pod     string `json:"pod"`
@@ -95,13 +99,11 @@ func (a *app) quiet(r *http.Request) bool {
 		r.URL.Path != "/" && a.probePaths[r.URL.Path]
 }
 
-// serve answers a user's request and counts it.
+// serve answers a user's request and counts it; also one that its user gave up on, or a version so slow that users leave
+// would be none the worse for it in its own numbers. Such a request reports no sample: nobody was served.
 func (a *app) serve(w http.ResponseWriter, r *http.Request, b image.Behaviour) {
 	begun := time.Now()
 	status := a.answer(w, r, b)
-	if status == 0 {
-		return // the client went away: nobody was served
-	}
 	took := time.Since(begun)
 	if status < http.StatusMultipleChoices {
 		a.metrics.sampled(a.sample(b))
@@ -119,10 +121,11 @@ func (a *app) answer(w http.ResponseWriter, r *http.Request, b image.Behaviour) 
 	if a.starting() {
 		return a.write(w, http.StatusServiceUnavailable, problem("starting"))
 	}
-	if !sleep(r.Context(), latencyAt(a.draw.latency.next(), b.Latency)) {
-		return 0
+	stayed := sleep(r.Context(), latencyAt(a.draw.latency.next(), b.Latency))
+	a.audit(b) // of those that are counted, or they would seem to lack their entry
+	if !stayed {
+		return statusClientGone
 	}
-	a.audit(b)
 	for _, kind := range b.Violations {
 		a.metrics.violations.WithLabelValues(kind).Inc()
 	}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"math"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tidegate.io/tidegate/internal/lab/image"
@@ -19,21 +21,32 @@ const testImage = "ghcr.io/teei/api:v2"
 // newTestApp serves an app whose behaviour the test may change as it goes.
 func newTestApp(t *testing.T) (*app, *image.Table, *httptest.Server) {
 	t.Helper()
-	var images image.Table
-	who := identity{Pod: "api-1", Image: testImage, Version: "v2", hash: "abc"}
-	a := newApp(who, "seed", func() image.Behaviour { return images.Get(testImage) },
-		map[string]bool{"/health": true}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	a, images := unservedApp()
 	web := httptest.NewServer(a)
 	t.Cleanup(web.Close)
-	return a, &images, web
+	return a, images, web
+}
+
+// unservedApp is an app without a server, which virtual time would wait for.
+func unservedApp() (*app, *image.Table) {
+	var images image.Table
+	who := identity{Pod: "api-1", Image: testImage, Version: "v2", hash: "abc"}
+	return newApp(who, "seed", func() image.Behaviour { return images.Get(testImage) },
+		map[string]bool{"/health": true}, slog.New(slog.NewTextHandler(io.Discard, nil))), &images
+}
+
+// page is what a scrape of the app would find.
+func page(t *testing.T, a *app) string {
+	t.Helper()
+	answer := httptest.NewRecorder()
+	a.metrics.handler.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+	return answer.Body.String()
 }
 
 // exported is the value of a series on /metrics; 0 if there is none.
 func exported(t *testing.T, a *app, series string) float64 {
 	t.Helper()
-	answer := httptest.NewRecorder()
-	a.metrics.handler.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
-	for line := range strings.Lines(answer.Body.String()) {
+	for line := range strings.Lines(page(t, a)) {
 		if text, found := strings.CutPrefix(line, series+" "); found {
 			value, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
 			if err != nil {
@@ -134,21 +147,45 @@ func (o observed) WriteHeader(status int) {
 	o.ResponseWriter.WriteHeader(status)
 }
 
-// TestAuditComesFirst: a scrape in the middle of a request must not find it unaudited.
+// TestAuditComesFirst: a scrape in the middle of a request must not find it unaudited, or cheaper than it is.
 func TestAuditComesFirst(t *testing.T) {
 	a, _, _ := newTestApp(t)
 	looked := false
 	a.ServeHTTP(observed{httptest.NewRecorder(), func() {
 		looked = true
 		audited := exported(t, a, "gdpr_audited_requests_total")
-		answered := exported(t, a, `http_requests_total{method="GET",status="200"}`)
-		if audited != 1 || answered != 0 {
-			t.Errorf("while the answer begins %v requests are audited and %v counted, want 1 and 0", audited, answered)
+		cost := exported(t, a, "genai_cost_usd_total")
+		counted := strings.Contains(page(t, a), "http_requests_total{")
+		if audited != 1 || cost <= 0 || counted {
+			t.Errorf("while the answer begins %v requests are audited, for %v dollars, counted: %t; want 1, more than 0, false",
+				audited, cost, counted)
 		}
 	}}, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
 	if !looked {
 		t.Error("there was no answer")
 	}
+}
+
+// TestAppCountsThoseWhoLeft: a version so slow that nobody waits for it has requests and durations that a gate can see.
+func TestAppCountsThoseWhoLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, images := unservedApp()
+		images.Set(testImage, image.Behaviour{Latency: 10_000}) // 8 s at the very least
+		ctx, leave := context.WithTimeout(t.Context(), 5*time.Second)
+		defer leave()
+		a.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
+		for series, want := range map[string]float64{
+			`http_requests_total{method="GET",status="499"}`:               1,
+			`http_request_duration_seconds_sum{method="GET",status="499"}`: 5,
+			"gdpr_audited_requests_total":                                  1,
+			"genai_cost_usd_total":                                         0,
+			"ai_quality_score_count":                                       0,
+		} {
+			if got := exported(t, a, series); got != want {
+				t.Errorf("%s is %v, want %v", series, got, want)
+			}
+		}
+	})
 }
 
 func TestAppMetrics(t *testing.T) {

@@ -2,10 +2,8 @@ package node
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math"
 	"net/http"
@@ -14,9 +12,6 @@ import (
 	"strconv"
 	"time"
 
-	v1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -24,26 +19,11 @@ import (
 func (n *Node) kubelet() *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", n.serveLogs)
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })
-	mux.HandleFunc("GET /pods", n.servePods)
 	return &http.Server{
 		Handler: mux, TLSConfig: n.cfg.TLS.Clone(),
 		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(n.cfg.Log.Handler(), slog.LevelDebug),
 	}
-}
-
-func (n *Node) servePods(w http.ResponseWriter, _ *http.Request) {
-	list := v1.PodList{TypeMeta: metav1.TypeMeta{Kind: "PodList", APIVersion: "v1"}, Items: []v1.Pod{}}
-	// An informer's cache, which returns no error.
-	all, _ := n.factory.Core().V1().Pods().Lister().List(labels.Everything())
-	for _, object := range all {
-		if object.Spec.NodeName == n.cfg.Name {
-			list.Items = append(list.Items, *object)
-		}
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(list)
 }
 
 func (n *Node) serveLogs(w http.ResponseWriter, r *http.Request) {

@@ -48,9 +48,9 @@ func newMetrics() *metrics {
 	}
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "http_requests_total", Help: "Requests answered."}, []string{"method", "status"}),
+			Name: "http_requests_total", Help: "Requests answered, and with status 499 those whose client did not wait."}, []string{"method", "status"}),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "http_request_duration_seconds", Help: "Time to answer a request.",
+			Name: "http_request_duration_seconds", Help: "Time to answer a request, or until its client went away.",
 			Buckets: durationBounds}, []string{"method", "status"}),
 		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "genai_tokens_total", Help: "Tokens sent to and received from the model."}, []string{"type"}),

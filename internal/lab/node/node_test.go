@@ -20,7 +20,7 @@ import (
 func probe(path string, seconds, failures int32) *v1.Probe {
 	return &v1.Probe{
 		ProbeHandler:  v1.ProbeHandler{HTTPGet: &v1.HTTPGetAction{Path: path, Port: intstr.FromString("http")}},
-		PeriodSeconds: seconds, FailureThreshold: failures,
+		PeriodSeconds: seconds, FailureThreshold: failures, TimeoutSeconds: int32(patience.Seconds()),
 	}
 }
 
@@ -85,6 +85,23 @@ func TestPodIsBoundAndServes(t *testing.T) {
 	}
 }
 
+// TestProbedPortsAreListenedOn: whatever a probe dials, whether or not the manifest declares it.
+func TestProbedPortsAreListenedOn(t *testing.T) {
+	t.Parallel()
+	n := startNode(t)
+	for name, handler := range map[string]v1.ProbeHandler{
+		"http": {HTTPGet: &v1.HTTPGetAction{Port: intstr.FromInt32(9000)}},
+		"tcp":  {TCPSocket: &v1.TCPSocketAction{Port: intstr.FromInt32(9000)}},
+		"grpc": {GRPC: &v1.GRPCAction{Port: 9000}},
+	} {
+		n.create(podOf(name, "api:v1", func(p *v1.Pod) {
+			p.Spec.Containers[0].Ports = nil
+			p.Spec.Containers[0].ReadinessProbe = &v1.Probe{ProbeHandler: handler}
+		}))
+		n.awaitReady(name)
+	}
+}
+
 func TestOnlyOurPodsRun(t *testing.T) {
 	t.Parallel()
 	n := startNode(t,
@@ -120,7 +137,11 @@ func TestReadinessIsAskedForReal(t *testing.T) {
 		t.Fatal("ready while it answers 503")
 	}
 	n.images.Set("api:v1", image.Behaviour{})
-	n.awaitReady("api")
+	for _, c := range n.awaitReady("api").Status.Conditions {
+		if c.Reason != "" || c.Message != "" {
+			t.Errorf("%s is %s and still says %s: %s", c.Type, c.Status, c.Reason, c.Message)
+		}
+	}
 	n.images.Set("api:v1", image.Behaviour{SlowStart: 1 << 40})
 	pod = n.await("api", "unready", func(p *v1.Pod) bool { return !isReady(p) })
 	if pod.Status.ContainerStatuses[0].RestartCount != 0 {
@@ -134,7 +155,7 @@ func TestLivenessRestarts(t *testing.T) {
 	n.create(podOf("api", "api:v1", func(p *v1.Pod) { p.Spec.Containers[0].LivenessProbe = probe("live", 1, 1) }))
 	n.awaitReady("api")
 	n.images.Set("api:v1", image.Behaviour{SlowStart: 1 << 40})
-	pod := n.await("api", "restarted", func(p *v1.Pod) bool { return p.Status.ContainerStatuses[0].RestartCount == 1 })
+	pod := n.await("api", "restarted", func(p *v1.Pod) bool { return p.Status.ContainerStatuses[0].RestartCount >= 1 })
 	last := pod.Status.ContainerStatuses[0].LastTerminationState.Terminated
 	if last == nil || last.ExitCode != codeTerminated || !strings.Contains(last.Message, "liveness probe failed: HTTP probe failed with statuscode: 503") {
 		t.Errorf("last state %+v", last)

@@ -133,6 +133,9 @@ func (s server) ports() []uint16 {
 		if probe.TCPSocket != nil {
 			add(probe.TCPSocket.Port.IntVal)
 		}
+		if probe.GRPC != nil {
+			add(probe.GRPC.Port)
+		}
 	}
 	return ports
 }

@@ -136,8 +136,30 @@ func isSidecar(c *v1.Container) bool {
 
 // statusPatch is a strategic merge patch; with the uid, it cannot hit another pod of the same name.
 func statusPatch(p *pod, status v1.PodStatus) ([]byte, error) {
+	conditions := make([]conditionPatch, len(status.Conditions))
+	for i, c := range status.Conditions {
+		conditions[i] = conditionPatch{PodCondition: c, Reason: orNull(c.Reason), Message: orNull(c.Message)}
+	}
 	return json.Marshal(map[string]any{
 		"metadata": map[string]any{"uid": p.uid},
-		"status":   status,
+		"status": struct {
+			v1.PodStatus
+			Conditions []conditionPatch `json:"conditions"`
+		}{status, conditions},
 	})
+}
+
+// conditionPatch is a condition that says null where it has no reason or message: such a patch is merged into the
+// condition of the same type, which keeps what the patch leaves out.
+type conditionPatch struct {
+	v1.PodCondition
+	Reason  *string `json:"reason"`
+	Message *string `json:"message"`
+}
+
+func orNull(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
 }
