@@ -3,15 +3,54 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
 
 // errHeld says that a supervisor, or somebody about to start one, holds the lock.
 var errHeld = errors.New("the lab is locked")
+
+// signature is what a lab writes into its lock, so that no other file of that name is ever taken for one: the files beside
+// a lock are swept without a question.
+const signature = "tidegate lab\n"
+
+// foreignError says that the folder has files by the names of a lab's own that are somebody else's. It is one without a lab.
+type foreignError struct{ dir string }
+
+func (e foreignError) Error() string {
+	return fmt.Sprintf("%s has files of somebody else's by the names of a lab's own: name another folder", e.dir)
+}
+
+func (e foreignError) Is(target error) bool { return target == fs.ErrNotExist }
+
+// sign makes sure that a lock that is held is a lab's, and makes it one where nothing speaks against it.
+func sign(f *os.File, dir string, create bool) error {
+	content, err := io.ReadAll(io.LimitReader(f, int64(len(signature))+1))
+	switch {
+	case err != nil:
+		return fmt.Errorf("lock of the lab: %w", err)
+	case string(content) == signature:
+		return nil
+	case len(content) > 0 || slices.ContainsFunc(ownFiles(), func(name string) bool { return name != lockFile && exists(filepath.Join(dir, name)) }):
+		return foreignError{dir}
+	case !create:
+		return nil // cut short before it was signed: there is nothing beside it
+	}
+	if _, err := f.WriteString(signature); err != nil {
+		return fmt.Errorf("lock of the lab: %w", err)
+	}
+	return nil
+}
+
+func exists(name string) bool {
+	_, err := os.Lstat(name)
+	return err == nil
+}
 
 // lock takes the lock of a state folder without waiting; the folder is made if create says so. The kernel drops the
 // lock with the last process that has the file open, however that ends. Without create, a folder without a lab is
@@ -24,8 +63,10 @@ func lock(dir string, create bool) (*os.File, error) {
 		}
 		flags |= os.O_CREATE
 	}
+	name := filepath.Join(dir, lockFile)
 	for {
-		f, err := os.OpenFile(filepath.Join(dir, lockFile), flags, 0o600)
+		_, missing := os.Lstat(name)
+		f, err := os.OpenFile(name, flags, 0o600)
 		if err != nil {
 			return nil, fmt.Errorf("lock of the lab: %w", err)
 		}
@@ -40,8 +81,15 @@ func lock(dir string, create bool) (*os.File, error) {
 		mine, err := f.Stat()
 		if err == nil {
 			var there fs.FileInfo
-			if there, err = os.Stat(filepath.Join(dir, lockFile)); err == nil && os.SameFile(mine, there) {
-				return f, nil
+			if there, err = os.Stat(name); err == nil && os.SameFile(mine, there) {
+				if err = sign(f, dir, create); err == nil {
+					return f, nil
+				}
+				if errors.Is(missing, fs.ErrNotExist) {
+					err = errors.Join(err, os.Remove(name)) // it was made a moment ago
+				}
+				_ = f.Close()
+				return nil, err
 			}
 		}
 		_ = f.Close()

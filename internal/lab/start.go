@@ -70,7 +70,9 @@ func Start(ctx context.Context, options Options) (*Lab, error) {
 // claim takes the lock. Without create, a folder without a lab gives none.
 func claim(dir string, create bool) (*os.File, error) {
 	held, err := lock(dir, create)
-	switch {
+	switch foreign := (foreignError{}); {
+	case errors.As(err, &foreign):
+		return nil, foreign // before the build, which may take minutes
 	case errors.Is(err, errHeld):
 		return nil, fmt.Errorf("there is a lab in %s already", dir)
 	case errors.Is(err, fs.ErrNotExist) && !create:

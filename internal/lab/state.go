@@ -120,11 +120,16 @@ func read(dir string) (stored, error) {
 	return s, nil
 }
 
+// ownFiles are all that a lab puts into its state folder, the lock last.
+func ownFiles() []string {
+	return []string{regionsDir, kubeconfigFile, stateTemp, stateFile, logFile, lockFile}
+}
+
 // remove takes away the lab's own files, and the folder if that leaves it empty: a file that someone else put there is
 // never touched. The lock goes last, by its holder.
 func remove(dir string) error {
 	var errs []error
-	for _, name := range []string{regionsDir, kubeconfigFile, stateTemp, stateFile, logFile, lockFile} {
+	for _, name := range ownFiles() {
 		errs = append(errs, os.RemoveAll(filepath.Join(dir, name)))
 	}
 	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) && !occupied(dir) {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -139,5 +140,49 @@ func TestStartRefusesAFolderInUse(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, lockFile)); err != nil {
 		t.Errorf("the other lab's lock: %v", err)
+	}
+}
+
+// A folder of somebody else's may hold a file by each of the names that a lab uses. Nothing of it is touched.
+func TestForeignFilesAreNoLab(t *testing.T) {
+	for _, content := range []string{"", "{}", "tidegate lab\nand more\n"} {
+		dir := t.TempDir()
+		files := map[string]string{lockFile: content, kubeconfigFile: "mine", "regions/prod.tf": "mine"}
+		for name, text := range files {
+			path := filepath.Join(dir, name)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := Open(dir); !errors.Is(err, ErrNone) {
+			t.Errorf("lock of %q: Open: %v, want %v", content, err, ErrNone)
+		}
+		if err := Down(t.Context(), dir); !errors.Is(err, ErrNone) {
+			t.Errorf("lock of %q: Down: %v, want %v", content, err, ErrNone)
+		}
+		for _, create := range []bool{false, true} {
+			if _, err := claim(dir, create); err == nil || !strings.Contains(err.Error(), "somebody else's") {
+				t.Errorf("lock of %q: claim: %v", content, err)
+			}
+		}
+		for name, text := range files {
+			if got, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(got) != text {
+				t.Errorf("lock of %q: %s holds %q now: %v", content, name, got, err)
+			}
+		}
+	}
+}
+
+// Without a lock of its own, a folder with such files is no place for a lab either.
+func TestNoLabBesideForeignFiles(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, kubeconfigFile), []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := claim(dir, true); err == nil || !strings.Contains(err.Error(), "somebody else's") {
+		t.Errorf("claim: %v", err)
+	}
+	if exists(filepath.Join(dir, lockFile)) {
+		t.Error("a lock was left")
 	}
 }

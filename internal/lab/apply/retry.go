@@ -13,8 +13,8 @@ import (
 )
 
 // patience bounds the retries for one object. A server needs a second or two to serve a kind after its CRD is
-// established, more where several start on two cores; a kind that is unknown for longer than this is a typing error.
-const patience = 15 * time.Second
+// established, far more where several start on two busy cores; a kind that is unknown for longer than this is a typing error.
+const patience = 45 * time.Second
 
 // persist repeats try while its error is of the kind that passes by itself, until ctx or patience ends.
 func persist(ctx context.Context, try func(context.Context) error) error {

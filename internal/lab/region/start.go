@@ -190,8 +190,13 @@ func (r *Region) startRollouts(ctx context.Context, installation []*unstructured
 	return r.prove(ctx, Rollouts, r.leaseTaken)
 }
 
-// startControllerManager starts it and waits until it works.
+// startControllerManager starts it and waits until it works. It gives an API server that is not healthy ten seconds, and
+// then exits: on a busy machine that takes longer.
 func (r *Region) startControllerManager(ctx context.Context) error {
+	healthy := r.probe("/healthz", r.opts.Config.Tokens.Lab, http.StatusOK)
+	if err := poll(ctx, r.process(APIServer), r.files.Processes[APIServer], healthy); err != nil {
+		return err
+	}
 	if err := r.run(ctx, ControllerManager, nil); err != nil {
 		return err
 	}
