@@ -246,7 +246,7 @@ func TestRangesAreArguments(t *testing.T) {
 	for name, template := range templates(t) {
 		values := defaults(t, []rollouts.AnalysisTemplate{template})
 		maps.Copy(values, alone())
-		maps.Copy(values, map[string]string{"window": "7m", "baseline-window": "7m", "violation-window": "7m"})
+		maps.Copy(values, map[string]string{"window": "7m", "baseline-window": "7m", "violation-window": "7m", "memory": "7m"})
 		for _, m := range template.Spec.Metrics {
 			if m.Provider.Job != nil {
 				continue

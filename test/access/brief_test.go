@@ -90,7 +90,7 @@ func typedRelease(t *testing.T, f *rig.Fleet, services map[string]service) {
 	}
 	// It goes on until it is ended, which is no error of its own.
 	for rollout := range services {
-		watch := shellIn(t, f, fmt.Sprintf("timeout --foreground --preserve-status --signal INT 1.5 kubectl argo rollouts get rollout %s --watch", rollout))
+		watch := shellIn(t, f, fmt.Sprintf("timeout --foreground --preserve-status --signal INT 3 kubectl argo rollouts get rollout %s --watch", rollout))
 		for _, want := range []string{rollout, "Status:", ":v1.1.0", "revision:2", "ReplicaSet", "Pod"} {
 			if !strings.Contains(watch, want) {
 				t.Errorf("get rollout %s --watch does not show %q:\n%s", rollout, want, watch)

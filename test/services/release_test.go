@@ -31,10 +31,11 @@ func TestEachServiceIsReleasedAndProtected(t *testing.T) {
 	for _, s := range services() {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
+			// First, or a user of a slow version that gave up a moment later would be held against the good one.
+			t.Run("good", func(t *testing.T) { s.good(t, s) })
 			for _, f := range s.faults {
 				t.Run(f.name, func(t *testing.T) { s.protects(t, f) })
 			}
-			t.Run("good", func(t *testing.T) { s.good(t, s) })
 		})
 	}
 }
@@ -162,8 +163,8 @@ func promotedByTheClock(after time.Duration) func(*testing.T, service) {
 			}
 			return !switched.IsZero()
 		})
-		// A second of grace: the pause is seen a moment after it has begun.
-		if waited := switched.Sub(paused); paused.IsZero() || waited < after/rig.Speed-time.Second {
+		// Some seconds of grace: on a busy machine the pause is seen well after it has begun.
+		if waited := switched.Sub(paused); paused.IsZero() || waited < after/rig.Speed-5*time.Second {
 			t.Errorf("paused at %v and promoted at %v: want %s between them", paused, switched, after/rig.Speed)
 		}
 		s.end(t, x)

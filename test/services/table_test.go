@@ -42,7 +42,7 @@ func services() []service {
 			greedy, errors, slow(200),
 		}},
 		{"teei-corp-cockpit-astro", promotedByTheClock(10 * time.Minute), []fault{
-			moved(image.PageMoved), moved(image.PageRecoloured), broken,
+			moved(image.PageMoved), moved(image.PageRecoloured), broken, errors, slow(100),
 			{name: "the page shows late", does: image.Behaviour{Vitals: 3}, caughtBy: []string{"lcp-p75", "inp-p75", "cls-p75"}},
 		}},
 		{"teei-q2q-ai", promotedByItself(10, 25, 50), []fault{

@@ -99,7 +99,7 @@ func (b *builder) build(ctx context.Context, cache cache, tc toolchain, steps []
 	if err := cache.sweep(time.Now()); err != nil {
 		return err
 	}
-	launcher := proc.NewLauncher() // so that a killed Tidegate leaves no compiler behind
+	launcher := proc.NewLauncher() // so that a killed Tidegate takes go with it; the compilers that run at that moment end by themselves
 	defer launcher.Close()
 	for _, s := range steps {
 		if b.cached(cache, s, paths) { // the one we waited for has built it

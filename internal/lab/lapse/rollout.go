@@ -84,14 +84,13 @@ func (l *lapse) trial(obj *unstructured.Unstructured, spec map[string]any) error
 	return nil
 }
 
-// podTemplate divides the delays and periods of probes. That changes the pod template's hash, once, as it is applied.
+// podTemplate divides the delays and periods of readiness probes. Those of the other two are deadlines: periodSeconds times
+// failureThreshold is when a container is given up. It changes the pod template's hash, once, as it is applied.
 func (l *lapse) podTemplate(template map[string]any) {
 	pod := child(template, "spec")
 	for _, list := range []string{"initContainers", "containers"} {
 		for _, container := range items(pod, list) {
-			for _, probe := range []string{"startupProbe", "readinessProbe", "livenessProbe"} {
-				l.seconds(child(container, probe), "initialDelaySeconds", "periodSeconds")
-			}
+			l.seconds(child(container, "readinessProbe"), "initialDelaySeconds", "periodSeconds")
 		}
 	}
 }
