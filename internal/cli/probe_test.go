@@ -65,6 +65,10 @@ func probed(w http.ResponseWriter, r *http.Request) {
 		}
 	case "/version":
 		fmt.Fprintf(w, `<!doctype html><link rel=icon href="data:,"><body>the same<h1 style="font-size:99px">on %s`, strings.TrimSuffix(r.Host, ".invalid"))
+	case "/private-page":
+		http.Redirect(w, r, "/same", http.StatusFound)
+	case "/wide":
+		fmt.Fprint(w, `<!doctype html><link rel=icon href="data:,"><main style="position:fixed;inset:0 0 20% 0">the same</main>`)
 	case "/same":
 		fmt.Fprint(w, `<!doctype html><link rel=icon href="data:,"><body>the same`)
 	default:

@@ -32,7 +32,8 @@ func newProbeVisual(s streams) *cobra.Command {
 rest: fonts loaded, network quiet, animations ended, two pictures in a row the same. What a mask matches on either page is
 not compared on both. More than --max-diff percent fails.
 
-A page that answers 400 or more, leads to another server or shows nothing has failed: two equal error pages are no success.
+A page that answers 400 or more, leads to another server or path, or shows nothing has failed: two equal error pages are no
+success, nor are two equal login pages. Masks that leave less than a quarter of a page are an error.
 With --out, the pictures of each path are kept there; with --inline-diff, the result of a failed path shows what differs.`,
 		Example: `  tidegate probe visual http://cockpit.shop:4321 http://cockpit-preview.shop:4321 --path /,/reports
   tidegate probe visual https://shop.example.org https://preview.shop.example.org --mask '.clock, #ads' --out pictures -o table`,

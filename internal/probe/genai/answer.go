@@ -3,7 +3,9 @@ package genai
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -37,16 +39,42 @@ type usage struct {
 	Total      int `json:"total_tokens"`
 }
 
-// problem is OpenAI's form of an error; others write a string.
-type problem struct{ Message string }
+// problem is OpenAI's form of an error; others write a string. Its message is not read: servers repeat there what they were
+// asked.
+type problem struct{ Type, Code string }
 
 func (p *problem) UnmarshalJSON(data []byte) error {
-	var object struct{ Message string }
-	if json.Unmarshal(data, &object) != nil {
-		object.Message = strings.Trim(string(data), `"`)
+	var object struct{ Type, Code any }
+	if json.Unmarshal(data, &object) == nil {
+		p.Type, p.Code = word(object.Type), word(object.Code)
 	}
-	p.Message = object.Message
 	return nil
+}
+
+var wordForm = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+
+// word is what a field holds, if that is a name or a number, and not a sentence.
+func word(field any) string {
+	text := fmt.Sprint(field)
+	if field == nil || !wordForm.MatchString(text) {
+		return ""
+	}
+	return text
+}
+
+// kind names what kind of error a server tells of, if it says so.
+func (p *problem) kind() string {
+	var all []string
+	if p != nil && p.Type != "" {
+		all = append(all, "type "+p.Type)
+	}
+	if p != nil && p.Code != "" {
+		all = append(all, "code "+p.Code)
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(all, ", ")
 }
 
 // answer is what one request brought.
@@ -59,7 +87,7 @@ type answer struct {
 // sheet collects checks.
 type sheet struct {
 	checks []probe.Check
-	hide   func(string) string // takes secrets out of what the server said
+	hide   func(string) string // takes secrets out of what is told of the server
 }
 
 // check adds a check, which failed if something is wrong.
@@ -119,11 +147,8 @@ func wrongStatus(a answer) string {
 	if a.status == 200 {
 		return ""
 	}
-	wrong := fmt.Sprintf("it answers %d, want 200", a.status)
-	if told, err := read(a.body); err == "" && told.Error != nil {
-		wrong += ", and says " + quote(told.Error.Message)
-	}
-	return wrong
+	told, _ := read(a.body) // which may be anything, and then tells no error
+	return fmt.Sprintf("it answers %d, want 200%s", a.status, told.Error.kind())
 }
 
 // read reads a body that must be one JSON object.
@@ -136,17 +161,32 @@ func read(body []byte) (completion, string) {
 		return told, "the answer is no JSON object"
 	}
 	if err := json.Unmarshal(body, &told); err != nil {
-		return told, "the answer is no chat completion: " + err.Error()
+		return completion{}, "the answer is no chat completion: " + misread(err)
 	}
 	return told, ""
+}
+
+// misread says what is wrong with JSON. The library's own words quote some of it.
+func misread(err error) string {
+	var kind *json.UnmarshalTypeError
+	var syntax *json.SyntaxError
+	switch {
+	case errors.As(err, &kind) && kind.Field != "":
+		return kind.Field + " is of another type"
+	case errors.As(err, &syntax):
+		return fmt.Sprintf("no JSON from byte %d on", syntax.Offset)
+	}
+	return "no JSON object"
 }
 
 func wrongRole(c choice) string {
 	switch {
 	case c.Message == nil:
 		return "a choice has no message"
+	case c.Message.Role == "":
+		return "a message is by nobody, want assistant"
 	case c.Message.Role != "assistant":
-		return "a message is by " + quote(c.Message.Role) + ", want assistant"
+		return "a message is by somebody else, want assistant"
 	}
 	return ""
 }
@@ -164,6 +204,9 @@ func (c Config) wrongContent(of choice) string {
 
 const toolCalls = "tool_calls"
 
+// finishReasons are those of OpenAI's API. Any other may be anything, and is not told.
+var finishReasons = []string{"stop", "length", toolCalls, "content_filter", "function_call"}
+
 func (c Config) finishes(reason string) bool { return slices.Contains(c.Finish, reason) }
 
 // wrongFinish accepts only the reasons asked for. A model that stops at a limit which nobody set has cut itself off.
@@ -171,8 +214,10 @@ func (c Config) wrongFinish(of choice) string {
 	switch {
 	case of.FinishReason == "":
 		return "a choice has no finish_reason"
+	case !c.finishes(of.FinishReason) && !slices.Contains(finishReasons, of.FinishReason):
+		return "it finished for a reason that the API does not know, want " + strings.Join(c.Finish, " or ")
 	case !c.finishes(of.FinishReason):
-		return fmt.Sprintf("it finished for %s, want %s", quote(of.FinishReason), strings.Join(c.Finish, " or "))
+		return fmt.Sprintf("it finished for %s, want %s", of.FinishReason, strings.Join(c.Finish, " or "))
 	case of.FinishReason == "length" && c.MaxTokens == 0:
 		return "it finished for its length, though no limit was asked for"
 	}
@@ -216,13 +261,4 @@ func (c Config) judgeUsage(s *sheet, prefix string, u *usage) {
 		}
 		s.check(prefix+"max-tokens", wrong, map[string]probe.Measure{"completion": spent})
 	}
-}
-
-// quote writes what a server said, within bounds.
-func quote(text string) string {
-	const most = 200
-	if runes := []rune(text); len(runes) > most {
-		text = string(runes[:most]) + "…"
-	}
-	return fmt.Sprintf("%q", text)
 }

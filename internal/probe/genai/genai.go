@@ -120,7 +120,7 @@ type unmeasured struct{ error }
 
 // unanswered adds the check of a question to which no answer came.
 func (s *sheet) unanswered(name string, err error, took time.Duration) {
-	s.check(name, web.Scrub(err.Error()), nil)
+	s.check(name, web.Reason(err), nil)
 	check := &s.checks[len(s.checks)-1]
 	check.Seconds = probe.Seconds(took)
 	if _, ok := err.(unmeasured); ok { //nolint:errorlint // made in this package, never wrapped
@@ -214,7 +214,7 @@ func (s *stamped) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// hide takes our secrets out of what the server says: servers quote the token that they refuse.
+// hide takes our secrets out of what is told of the server: some quote the token that they refuse.
 func (c Config) hide(text string) string {
 	for _, values := range c.Header {
 		for _, word := range strings.Fields(strings.Join(values, " ")) {

@@ -1,6 +1,7 @@
 package genai
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	"tidegate.io/tidegate/internal/probe"
@@ -30,7 +33,8 @@ const (
 	end     = "data: [DONE]\n\n"
 )
 
-// config asks for what good and the stream of opening to end are.
+// config asks for what good and the stream of opening to end are. Its limits are for those who come to a standstill, not for
+// those who are slow.
 func config(t *testing.T, address string) Config {
 	t.Helper()
 	base, err := url.Parse(address)
@@ -38,8 +42,8 @@ func config(t *testing.T, address string) Config {
 		t.Fatal(err)
 	}
 	return Config{
-		Base: base, Model: "default", Prompt: "2+2?", MaxTokens: 16, Finish: []string{"stop"}, Timeout: 5 * time.Second,
-		MaxFirstToken: 2 * time.Second,
+		Base: base, Model: "default", Prompt: "2+2?", MaxTokens: 16, Finish: []string{"stop"}, Timeout: time.Minute,
+		MaxFirstToken: time.Minute,
 	}
 }
 
@@ -204,53 +208,87 @@ func TestBrokenStreams(t *testing.T) {
 	}
 }
 
-// TestFirstToken: what counts is the first word, not the first event, and not the end.
+// TestFirstToken: what counts is the first word, not the first event, and not the end. Its clock goes on only while all wait,
+// so that a slow machine makes no token late.
 func TestFirstToken(t *testing.T) {
 	t.Parallel()
-	const pause = 150 * time.Millisecond
-	paced := func(parts ...string) string {
-		return serve(t, func(w http.ResponseWriter, r *http.Request) {
-			body, _ := io.ReadAll(r.Body)
-			if !strings.Contains(string(body), `"stream":true`) {
-				fmt.Fprint(w, good)
-				return
-			}
-			w.Header().Set("Content-Type", "text/event-stream")
-			for _, part := range parts {
-				if part == "" {
-					select {
-					case <-time.After(pause):
-					case <-r.Context().Done():
-					}
-					continue
-				}
-				fmt.Fprint(w, part)
-				_ = http.NewResponseController(w).Flush()
-			}
-		})
-	}
+	const pause, step = 150 * time.Millisecond, time.Millisecond
 	reasoning := `data: {"choices":[{"delta":{"reasoning_content":"hm"}}]}` + "\n\n"
 	for name, test := range map[string]struct {
-		address string
-		failed  string
+		parts  []string // each a step after the one before it; an empty one is a pause
+		first  time.Duration
+		failed string
 	}{
-		"late":      {paced(opening, "", middle, closing, end), "first-token"},
-		"late end":  {paced(opening, middle, "", closing, end), ""},
-		"reasoning": {paced(opening, reasoning, "", middle, closing, end), ""},
+		"late":      {[]string{opening, "", middle, closing, end}, pause + 2*step, "first-token"},
+		"late end":  {[]string{opening, middle, "", closing, end}, 2 * step, ""},
+		"reasoning": {[]string{opening, reasoning, "", middle, closing, end}, 2 * step, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := config(t, test.address)
-			c.MaxFirstToken = pause / 2
-			r := Run(t.Context(), c)
-			verify(t, r, test.failed)
-			last := r.Checks[len(r.Checks)-1].Measured["latency"]
-			if late := last.Value >= pause.Seconds(); late != (test.failed != "") || *last.Max != (pause/2).Seconds() {
-				t.Errorf("%+v", last)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				c := config(t, "http://model")
+				c.MaxFirstToken = pause / 2
+				s := &sheet{hide: c.hide}
+				runner{c, piped(t, func(w http.ResponseWriter, _ *http.Request) {
+					w.Header().Set("Content-Type", "text/event-stream")
+					for _, part := range test.parts {
+						if part == "" {
+							<-time.After(pause)
+							continue
+						}
+						<-time.After(step)
+						fmt.Fprint(w, part)
+						_ = http.NewResponseController(w).Flush()
+					}
+				})}.stream(t.Context(), s)
+				r := Result{Result: probe.New("genai")}
+				r.Checks = s.checks
+				r.Conclude(0)
+				verify(t, r, test.failed)
+				last := r.Checks[len(r.Checks)-1].Measured["latency"]
+				if last.Value != test.first.Seconds() || *last.Max != (pause/2).Seconds() {
+					t.Errorf("%+v, want %s", last, test.first)
+				}
+			})
 		})
 	}
 }
+
+// piped is the way to a server in memory: who waits on a network does not let a fake clock go on.
+func piped(t *testing.T, handler http.HandlerFunc) http.RoundTripper {
+	t.Helper()
+	conns := pipes{make(chan net.Conn), make(chan struct{})}
+	server := &http.Server{Handler: handler}
+	go func() { _ = server.Serve(conns) }() // which ends with an error, that it was closed
+	t.Cleanup(func() { _ = server.Close() })
+	return &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		near, far := net.Pipe()
+		select {
+		case conns.accepted <- far:
+			return near, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}}
+}
+
+// pipes is a listener for connections in memory.
+type pipes struct {
+	accepted chan net.Conn
+	closed   chan struct{}
+}
+
+func (p pipes) Accept() (net.Conn, error) {
+	select {
+	case conn := <-p.accepted:
+		return conn, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p pipes) Close() error   { close(p.closed); return nil }
+func (p pipes) Addr() net.Addr { return &net.UnixAddr{} }
 
 func TestQuestion(t *testing.T) {
 	t.Parallel()
@@ -276,17 +314,81 @@ func TestRefusals(t *testing.T) {
 	t.Parallel()
 	address := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusUnauthorized)
-		fmt.Fprintf(w, `{"error":{"message":"wrong key %s"}}`, strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+		key := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+		fmt.Fprintf(w, `{"error":{"message":"wrong key %[1]s","type":"invalid_request_error","param":"%[1]s","code":"no_%[1]s"}}`, key)
 	})
 	c := config(t, address)
 	c.Header = http.Header{"Authorization": {"Bearer s3cret"}}
 	r := Run(t.Context(), c)
 	verify(t, r, "status")
-	if got := r.Checks[0].Message; got != `it answers 401, want 200, and says "wrong key [redacted]"` {
+	if got := r.Checks[0].Message; got != "it answers 401, want 200: type invalid_request_error, code no_[redacted]" {
 		t.Errorf("message %s", got)
 	}
 	if r.Streamed != nil {
 		t.Error("a service that answers 401 was asked again")
+	}
+}
+
+// TestNothingOfABodyIsTold: what a model says is its users', and logs are read by many. Of an error, its kind alone is told.
+func TestNothingOfABodyIsTold(t *testing.T) {
+	t.Parallel()
+	event := func(chunk string) string { return opening + middle + "data: " + chunk + "\n\n" + closing + end }
+	swap := func(old, with string) string { return strings.Replace(good, old, with, 1) }
+	for name, test := range map[string]struct {
+		status          int
+		whole, streamed string // empty: good
+		told            string
+	}{
+		"an error":                 {status: 400, whole: `{"error":{"message":"s3cret","type":"invalid_request_error","code":"bad_4"}}`, told: "400, want 200: type invalid_request_error, code bad_4"},
+		"an error by number":       {status: 400, whole: `{"error":{"message":"s3cret","type":null,"code":400}}`, told: "400, want 200: code 400"},
+		"an error's kind is long":  {status: 400, whole: `{"error":{"type":"s3cret and more","code":["s3cret"]}}`, told: "400, want 200"},
+		"an error's text":          {status: 400, whole: `{"error":"s3cret"}`, told: "400, want 200"},
+		"an error of another form": {status: 400, whole: `{"type":"s3cret","code":"s3cret","detail":"s3cret"}`, told: "400, want 200"},
+		"no JSON":                  {status: 400, whole: `s3cret`, told: "400, want 200"},
+		"an answer that is none":   {whole: `{"s3cret`, told: "no chat completion: no JSON from byte 8 on"},
+		"another type":             {whole: swap(`"assistant"`, `53537`), told: "no chat completion: choices.message.role is of another type"},
+		"another role":             {whole: swap(`"assistant"`, `"s3cret"`), told: "a message is by somebody else, want assistant"},
+		"another reason":           {whole: swap(`"stop"`, `"s3cret"`), told: "it finished for a reason that the API does not know, want stop"},
+		"a reason that is known":   {whole: swap(`"stop"`, `"content_filter"`), told: "it finished for content_filter, want stop"},
+		"an event is an error":     {streamed: event(`{"error":{"message":"s3cret","type":"server_error"}}`), told: "event 3 is an error: type server_error"},
+		"an event is a text":       {streamed: event(`{"error":"s3cret"}`), told: "event 3 is an error"},
+		"an event is no JSON":      {streamed: event(`s3cret`), told: "event 3 is no chunk of a chat completion: no JSON from byte 1 on"},
+		"an event is a number":     {streamed: event(`53537`), told: "event 3 is no chunk of a chat completion: no JSON object"},
+		"an event by another":      {streamed: event(`{"choices":[{"delta":{"role":"s3cret"}}]}`), told: "event 3 is by somebody else, want assistant"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			whole, streamed := cmp.Or(test.whole, good), cmp.Or(test.streamed, opening+middle+closing+end)
+			c := config(t, serve(t, func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				if strings.Contains(string(body), `"stream":true`) {
+					w.Header().Set("Content-Type", "text/event-stream")
+					fmt.Fprint(w, streamed)
+					return
+				}
+				w.WriteHeader(cmp.Or(test.status, http.StatusOK))
+				fmt.Fprint(w, whole)
+			}))
+			r := Run(t.Context(), c)
+			var messages []string
+			for _, check := range r.Checks {
+				messages = append(messages, check.Message)
+			}
+			said := strings.Join(messages, "\n")
+			if r.Verdict != probe.Failed || !strings.Contains(said+"\n", test.told+"\n") || strings.Contains(said, "s3cret") || strings.Contains(said, "53537") {
+				t.Errorf("%s, %q, want %q", r.Verdict, messages, test.told)
+			}
+		})
+	}
+}
+
+// TestABrokenStreamIsNotQuoted: what comes after the last event may be anything.
+func TestABrokenStreamIsNotQuoted(t *testing.T) {
+	t.Parallel()
+	var s stream
+	s.readEvents(iotest.ErrReader(errors.New(`malformed MIME header line: "s3cret"`)), func() time.Duration { return 0 })
+	if want := "the stream breaks off after 0 events: malformed MIME header line: [redacted]"; s.wrong != want {
+		t.Errorf("%s, want %s", s.wrong, want)
 	}
 }
 
@@ -328,6 +430,7 @@ func TestRetries(t *testing.T) {
 	}
 }
 
+// TestSilence: no answer, or none that can be read.
 func TestSilence(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -340,12 +443,28 @@ func TestSilence(t *testing.T) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		<-r.Context().Done()
 	})
-	for address, want := range map[string]string{"http://" + l.Addr().String(): "connection refused", silent: "no whole answer within 100ms"} {
-		c := config(t, address)
-		c.Timeout = 100 * time.Millisecond
+	garbled := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		fmt.Fprint(conn, "HTTP/1.1 200 OK\r\ns3cret\r\n\r\n")
+		conn.Close()
+	})
+	for _, test := range []struct {
+		address string
+		timeout time.Duration
+		want    string
+	}{
+		{"http://" + l.Addr().String(), time.Minute, "connection refused"},
+		{garbled, time.Minute, "malformed MIME header: missing colon: [redacted]"},
+		{silent, 100 * time.Millisecond, "no whole answer within 100ms"},
+	} {
+		c := config(t, test.address)
+		c.Timeout = test.timeout
 		r := Run(t.Context(), c)
 		verify(t, r, "status")
-		if !strings.Contains(r.Checks[0].Message, want) {
+		if !strings.Contains(r.Checks[0].Message, test.want) {
 			t.Errorf("%+v", r.Checks)
 		}
 	}

@@ -2,19 +2,25 @@ package genai
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
+	fault "k8s.io/kube-openapi/pkg/validation/errors"
 	"k8s.io/kube-openapi/pkg/validation/spec"
 	"k8s.io/kube-openapi/pkg/validation/strfmt"
 	"k8s.io/kube-openapi/pkg/validation/validate"
 )
 
 // Schema is a JSON schema, in the vocabulary that Kubernetes uses for its own: draft 4's, without references.
-type Schema struct{ validator *validate.SchemaValidator }
+type Schema struct {
+	validator *validate.SchemaValidator
+	words     map[string]bool // what the names of its properties are made of
+}
 
 // ParseSchema reads a schema from JSON. A keyword that would not be enforced is an error: a schema that is only half looked
 // at would pass what it forbids.
@@ -30,10 +36,43 @@ func ParseSchema(data []byte) (*Schema, error) {
 	if err := json.Unmarshal(data, &schema); err != nil {
 		return nil, fmt.Errorf("it is no JSON schema of draft 4: %w", err)
 	}
-	return &Schema{validate.NewSchemaValidator(&schema, nil, "content", strfmt.Default)}, nil
+	words := map[string]bool{root: true}
+	collect(raw, words)
+	return &Schema{validate.NewSchemaValidator(&schema, nil, root, strfmt.Default), words}, nil
 }
 
-// wrong says where a value breaks the schema. It does not quote the value.
+// root is how the value is called within messages.
+const root = "content"
+
+// collect finds the words of all names of properties within a schema.
+func collect(schema any, words map[string]bool) {
+	add := func(name string) {
+		for word := range strings.SplitSeq(name, ".") {
+			words[word] = true
+		}
+	}
+	switch under := schema.(type) {
+	case map[string]any:
+		properties, _ := under["properties"].(map[string]any)
+		for name := range properties {
+			add(name)
+		}
+		required, _ := under["required"].([]any)
+		for _, name := range required {
+			text, _ := name.(string)
+			add(text)
+		}
+		for _, each := range under {
+			collect(each, words)
+		}
+	case []any:
+		for _, each := range under {
+			collect(each, words)
+		}
+	}
+}
+
+// wrong says where a value breaks the schema. It quotes nothing of the value, nor names that the schema does not.
 func (s *Schema) wrong(value any) string {
 	result := s.validator.Validate(value)
 	if result.IsValid() {
@@ -41,11 +80,39 @@ func (s *Schema) wrong(value any) string {
 	}
 	places := map[string]bool{}
 	for _, err := range result.Errors {
-		text, _, _ := strings.Cut(err.Error(), ": ") // what follows quotes the value
-		places[text] = true
+		places[s.complaint(err)] = true
 	}
 	all := slices.Sorted(maps.Keys(places))
 	return fmt.Sprintf("the content breaks the schema: %s", strings.Join(all, "; "))
+}
+
+// complaint is what the validator says, in the schema's own words.
+func (s *Schema) complaint(err error) string {
+	text := err.Error()
+	var at *fault.Validation
+	switch {
+	case !errors.As(err, &at): // of a schema made of others; the place comes first, in quotes
+		quoted, _ := strconv.QuotedPrefix(text)
+		path, _ := strconv.Unquote(quoted)
+		return s.place(path) + strings.TrimPrefix(text, quoted)
+	case at.Code() == fault.UnallowedPropertyCode:
+		return s.place(at.Name) + " has a property that is forbidden"
+	}
+	rest, _, _ := strings.Cut(strings.TrimPrefix(text, at.Name), ": ") // what follows quotes the value
+	return s.place(at.Name) + rest
+}
+
+var indices = regexp.MustCompile(`(\[\d+\])+$`)
+
+// place is where in the value something is wrong, as far as the schema has names for it: all others are the model's.
+func (s *Schema) place(path string) string {
+	steps := strings.Split(path, ".")
+	for i, step := range steps {
+		if !s.words[indices.ReplaceAllString(step, "")] {
+			return strings.Join(append(steps[:i:i], "…"), ".")
+		}
+	}
+	return path
 }
 
 // What a keyword's value holds: nothing to look into, a schema, a list of schemas, or schemas by name.

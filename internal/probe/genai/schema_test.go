@@ -77,6 +77,32 @@ func TestNoValueIsQuoted(t *testing.T) {
 			t.Errorf("%s: %q", schema, wrong)
 		}
 	}
+	for schema, want := range map[string]string{
+		`{"additionalProperties":false}`:                          "content has a property that is forbidden",
+		`{"additionalProperties":{"type":"integer"}}`:             "content.… in body must be of type integer",
+		`{"patternProperties":{"s3":{"type":"integer"}}}`:         "content.… in body must be of type integer",
+		`{"additionalProperties":{"not":{}}}`:                     `content.… must not validate the schema (not)`,
+		`{"additionalProperties":{"oneOf":[{"type":"null"}]}}`:    "content.… must validate one and only one schema (oneOf). Found none valid",
+		`{"additionalProperties":{"items":{"type":"integer"}}}`:   "content.… in body must be of type integer",
+		`{"additionalProperties":{"additionalProperties":false}}`: "content.… has a property that is forbidden",
+	} {
+		seen := false
+		for _, value := range []string{
+			`{"s3cret":["x"]}`, `{"s3cret: a \"in body":["x"]}`, `{"content s3cret[1]":["x"]}`, `{"s3.content.s3cret":["x"]}`, `{"s3":{"s3cret":1}}`,
+		} {
+			wrong := judged(t, schema, value)
+			seen = seen || strings.Contains(wrong, want)
+			if strings.Contains(wrong, "s3") {
+				t.Errorf("%s, %s: %q", schema, value, wrong)
+			}
+		}
+		if !seen {
+			t.Errorf("%s: nothing that breaks it was told as %q", schema, want)
+		}
+	}
+	if wrong := judged(t, `{"properties":{"a.b":{"type":"integer"}}}`, `{"a.b":"s3cret"}`); !strings.Contains(wrong, "content.a.b in body") {
+		t.Errorf("%q, want the name that the schema has", wrong)
+	}
 	wrong := judged(t, `{"properties":{"a":{"items":{"type":"integer"}}}}`, `{"a":[1,"s3cret"]}`)
 	if !strings.Contains(wrong, "content.a[1]") && !strings.Contains(wrong, "content.a.1") || strings.Contains(wrong, "s3cret") {
 		t.Errorf("%q, want the place and not the value", wrong)

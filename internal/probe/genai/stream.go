@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tidegate.io/tidegate/internal/probe"
+	"tidegate.io/tidegate/internal/probe/web"
 )
 
 // stream is an answer to a request for a stream.
@@ -49,7 +50,7 @@ func (s *stream) readEvents(from io.Reader, clock func() time.Duration) {
 			s.breaks("the stream of %d events ends without [DONE]", s.events)
 			return
 		case err != nil:
-			s.breaks("the stream breaks off after %d events: %v", s.events, err)
+			s.breaks("the stream breaks off after %d events: %s", s.events, web.Reason(err))
 			return
 		}
 	}
@@ -71,11 +72,11 @@ func (s *stream) event(data string, at time.Duration) {
 	s.events++
 	var chunk completion
 	if err := json.Unmarshal([]byte(data), &chunk); err != nil {
-		s.breaks("event %d is no chunk of a chat completion: %v", s.events, err)
+		s.breaks("event %d is no chunk of a chat completion: %s", s.events, misread(err))
 		return
 	}
 	if chunk.Error != nil {
-		s.breaks("event %d is an error: %s", s.events, quote(chunk.Error.Message))
+		s.breaks("event %d is an error%s", s.events, chunk.Error.kind())
 	}
 	if chunk.Usage != nil {
 		s.usage = chunk.Usage
@@ -88,7 +89,7 @@ func (s *stream) event(data string, at time.Duration) {
 			continue
 		}
 		if role := c.Delta.Role; role != "" && role != "assistant" {
-			s.breaks("event %d is by %s, want assistant", s.events, quote(role))
+			s.breaks("event %d is by somebody else, want assistant", s.events)
 		}
 		answers := c.Delta.Content != "" || len(c.Delta.ToolCalls) > 0
 		s.text = s.text || answers

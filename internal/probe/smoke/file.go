@@ -27,14 +27,22 @@ type endpointYAML struct {
 	Body         string            `yaml:"body"`
 	Status       statuses          `yaml:"status"`
 	BodyRegex    *pattern          `yaml:"bodyRegex"`
-	BodyContains string            `yaml:"bodyContains"`
+	BodyContains part              `yaml:"bodyContains"`
 	MaxLatency   *length           `yaml:"maxLatency"`
 	Retries      *int              `yaml:"retries"`
 }
 
-// ParseFile reads endpoints from YAML. What it does not know is an error with its line: a misspelt expectation would pass.
+// ParseFile reads endpoints from YAML. What it does not know, and what is left empty, is an error with its line: a misspelt
+// expectation would pass, as would one without a value.
 // Where an endpoint says nothing of latency, retries or body, it is as defaults says.
 func ParseFile(data []byte, defaults Endpoint) ([]Endpoint, error) {
+	var whole yaml.Node
+	if err := yaml.Unmarshal(data, &whole); err != nil {
+		return nil, plain(err)
+	}
+	if err := filled(&whole, ""); err != nil {
+		return nil, err
+	}
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	decoder.KnownFields(true)
 	var form fileForm
@@ -58,6 +66,27 @@ func ParseFile(data []byte, defaults Endpoint) ([]Endpoint, error) {
 	return all, nil
 }
 
+// filled fails on the first key below a node, and the first item of the list that key holds, that is left empty: the decoder
+// would take it for one that is not there.
+func filled(node *yaml.Node, key string) error {
+	for i, value := range node.Content {
+		line := value.Line
+		if node.Kind == yaml.MappingNode {
+			if i%2 == 0 {
+				continue // a key; its value comes next
+			}
+			key, line = node.Content[i-1].Value, node.Content[i-1].Line
+		}
+		if node.Kind != yaml.DocumentNode && value.ShortTag() == "!!null" {
+			return fmt.Errorf("line %d: %s is left empty: give it a value, or leave it out", line, key)
+		}
+		if err := filled(value, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (y endpointYAML) endpoint(e Endpoint) (Endpoint, error) {
 	e.Name, e.Method, e.Path, e.Body, e.Statuses = y.Name, y.Method, y.Path, y.Body, y.Status
 	e.Header = http.Header{}
@@ -65,7 +94,7 @@ func (y endpointYAML) endpoint(e Endpoint) (Endpoint, error) {
 		e.Header.Set(name, value)
 	}
 	if y.BodyRegex != nil || y.BodyContains != "" {
-		e.BodyRegex, e.BodyContains = nil, y.BodyContains
+		e.BodyRegex, e.BodyContains = nil, string(y.BodyContains)
 	}
 	if y.BodyRegex != nil {
 		e.BodyRegex = y.BodyRegex.Regexp
@@ -105,6 +134,17 @@ func (p *pattern) UnmarshalYAML(node *yaml.Node) error {
 		return fmt.Errorf("line %d: %q is no regular expression: see https://pkg.go.dev/regexp/syntax", node.Line, node.Value)
 	}
 	p.Regexp = compiled
+	return nil
+}
+
+// part is what a body contains. Every body contains an empty one.
+type part string
+
+func (p *part) UnmarshalYAML(node *yaml.Node) error {
+	if node.Kind != yaml.ScalarNode || node.Value == "" {
+		return fmt.Errorf("line %d: bodyContains: want some text that the body contains", node.Line)
+	}
+	*p = part(node.Value)
 	return nil
 }
 

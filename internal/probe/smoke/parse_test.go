@@ -79,6 +79,7 @@ func TestParseFileIsStrict(t *testing.T) {
 	for text, want := range map[string]string{
 		"":              "names no endpoint",
 		"endpoints: []": "names no endpoint",
+		"# none\n":      "names no endpoint",
 		"endpoints:\n- path: /a\n  statsu: 500\n":               "line 3: unknown key statsu",
 		"endpoint:\n- path: /a\n":                               "line 1: unknown key endpoint",
 		"endpoints:\n- path: /a\n  path: /b\n":                  "already defined",
@@ -94,6 +95,20 @@ func TestParseFileIsStrict(t *testing.T) {
 		"endpoints:\n- path: /a\n---\nendpoints:\n- path: /b\n": "more than one YAML document",
 		"endpoints:\n- path: /a\n  headers: [Authorization]\n":  "line 3",
 		"endpoints: {\n": "line",
+
+		"endpoints:\n":                                                      "line 1: endpoints is left empty: give it a value, or leave it out",
+		"endpoints:\n- path: /a\n-\n":                                       "line 3: endpoints is left empty",
+		"endpoints:\n- path: /a\n  status:\n":                               "line 3: status is left empty",
+		"endpoints:\n- path: /a\n  status:\n  - 200\n  -\n":                 "line 5: status is left empty",
+		"endpoints:\n- path: /a\n  bodyRegex: # ^ok\n":                      "line 3: bodyRegex is left empty",
+		"endpoints:\n- path: /a\n  bodyContains: #ok\n":                     "line 3: bodyContains is left empty",
+		"endpoints:\n- path: /a\n  bodyContains: ''\n":                      "line 3: bodyContains: want some text",
+		"endpoints:\n- path: /a\n  bodyContains: [a]\n":                     "line 3: bodyContains: want some text",
+		"endpoints:\n- path: /a\n  maxLatency:\n  retries: 0\n":             "line 3: maxLatency is left empty",
+		"endpoints:\n- path: /a\n  retries: ~\n":                            "line 3: retries is left empty",
+		"endpoints:\n- {path: /a, name: null}\n":                            "line 2: name is left empty",
+		"endpoints:\n- path: /a\n  headers:\n    X-A:\n":                    "line 4: X-A is left empty",
+		"endpoints:\n- path: /a\n  headers: {? &no ~ : x}\n  status: *no\n": "line 4: status is left empty",
 	} {
 		_, err := ParseFile([]byte(text), Endpoint{})
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "yaml: ") || strings.Contains(err.Error(), "smoke.") {

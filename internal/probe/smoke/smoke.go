@@ -103,7 +103,7 @@ func (r runner) attempt(ctx context.Context, e Endpoint) (probe.Verdict, string,
 		if web.Unmeasured(err) {
 			return probe.Error, "the proxy cannot be reached: " + web.Scrub(err.Error()), nil
 		}
-		return probe.Failed, web.Scrub(err.Error()), nil
+		return probe.Failed, web.Reason(err), nil
 	}
 	now := time.Now()
 	measured := map[string]probe.Measure{

@@ -1,6 +1,7 @@
 package smoke
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"encoding/pem"
@@ -61,6 +62,14 @@ func service(t *testing.T) *url.URL {
 		w.Header().Set("Content-Length", "100")
 		fmt.Fprint(w, "cut")
 	})
+	mux.HandleFunc("/garbled", func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		fmt.Fprint(conn, "HTTP/1.1 200 OK\r\ns3cret\r\n\r\n")
+		conn.Close()
+	})
 	mux.HandleFunc("/long", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, strings.Repeat("x", maxBody), "needle")
 	})
@@ -105,6 +114,7 @@ func TestEndpoints(t *testing.T) {
 		change   func(*Endpoint)
 		failed   string // a part of the message; empty: it passes
 		attempts float64
+		timeout  time.Duration // 0: one that no machine is too slow for
 	}{
 		{endpoint: "/"},
 		{endpoint: "/created"},
@@ -126,15 +136,16 @@ func TestEndpoints(t *testing.T) {
 		{endpoint: "/flaky", change: retries(2), attempts: 2},
 		{endpoint: "/flakier", change: retries(1), failed: "EOF (the last of 2 attempts)", attempts: 2},
 		{endpoint: "/short", failed: "its body breaks off after 3 bytes"},
-		{endpoint: "/silent", failed: "no answer within 300ms"},
-		{endpoint: "/slow", change: func(e *Endpoint) { e.MaxLatency = time.Second }},
+		{endpoint: "/garbled", failed: "malformed MIME header: missing colon: [redacted]"},
+		{endpoint: "/silent", failed: "no answer within 300ms", timeout: 300 * time.Millisecond},
+		{endpoint: "/slow", change: func(e *Endpoint) { e.MaxLatency = time.Minute }},
 		{endpoint: "/slow", change: func(e *Endpoint) { e.MaxLatency = 20 * time.Millisecond }, failed: "want at most 20ms"},
 	}
 	for _, test := range tests {
 		t.Run(test.endpoint+" "+test.failed, func(t *testing.T) {
 			t.Parallel()
 			r := Run(t.Context(), Config{
-				Base: base, Endpoints: []Endpoint{endpoint(t, test.endpoint, test.change)}, Timeout: 300 * time.Millisecond,
+				Base: base, Endpoints: []Endpoint{endpoint(t, test.endpoint, test.change)}, Timeout: cmp.Or(test.timeout, time.Minute),
 			})
 			want := probe.Passed
 			if test.failed != "" {
@@ -160,7 +171,7 @@ func TestResultsAreInTheOrderOfTheEndpoints(t *testing.T) {
 	for _, text := range []string{"/slow", "/", "/broken", "/created", "/slow", "/", "/a", "/b", "/c", "/d"} {
 		all = append(all, endpoint(t, text, nil))
 	}
-	r := Run(t.Context(), Config{Base: service(t), Endpoints: all, Timeout: 5 * time.Second})
+	r := Run(t.Context(), Config{Base: service(t), Endpoints: all, Timeout: time.Minute})
 	for i, e := range all {
 		if r.Checks[i].Name != e.Name {
 			t.Errorf("check %d is of %s, want %s", i, r.Checks[i].Name, e.Name)
@@ -179,7 +190,7 @@ func TestRequest(t *testing.T) {
 		e.Path, e.Body, e.Header = "/echo?q=s3cret", "hello", http.Header{"X-Both": {"own"}, "Host": {"cart"}}
 		e.BodyRegex = regexp.MustCompile(`^hello cart own tidegate-probe q=s3cret me:s3cret$`)
 	})
-	r := Run(t.Context(), Config{Base: base, Endpoints: []Endpoint{e}, Header: http.Header{"X-Both": {"flag"}}, Timeout: 5 * time.Second})
+	r := Run(t.Context(), Config{Base: base, Endpoints: []Endpoint{e}, Header: http.Header{"X-Both": {"flag"}}, Timeout: time.Minute})
 	if r.Verdict != probe.Passed {
 		t.Errorf("%+v", r)
 	}
@@ -196,7 +207,7 @@ func TestARefusingServiceHasFailed(t *testing.T) {
 	}
 	l.Close()
 	r := Run(t.Context(), Config{
-		Base: parse(t, "http://"+l.Addr().String()), Timeout: time.Second,
+		Base: parse(t, "http://"+l.Addr().String()), Timeout: time.Minute,
 		Endpoints: []Endpoint{endpoint(t, "/", func(e *Endpoint) { e.Retries = 1 })},
 	})
 	if r.Verdict != probe.Failed || !strings.Contains(r.Checks[0].Message, "connection refused (the last of 2 attempts)") {
@@ -243,7 +254,7 @@ func TestCertificates(t *testing.T) {
 	if err := os.WriteFile(ca, block, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	left := int(time.Until(server.Certificate().NotAfter).Hours() / 24)
+	left := int(time.Until(server.Certificate().NotAfter).Hours()/24) - 1 // a day may end while the test runs
 	tests := map[string]struct {
 		tls     web.TLS
 		days    int
@@ -256,15 +267,15 @@ func TestCertificates(t *testing.T) {
 		"no authorities to be read": {tls: web.TLS{CAFile: ca + ".none"}, want: probe.Error},
 		"not verified":              {tls: web.TLS{SkipVerify: true}, want: probe.Passed, warned: true},
 		"long enough":               {tls: web.TLS{CAFile: ca}, days: left, want: probe.Passed},
-		"expires too soon":          {tls: web.TLS{CAFile: ca}, days: left + 1, want: probe.Failed, message: "its certificate expires in"},
-		"expires, and not verified": {tls: web.TLS{SkipVerify: true}, days: left + 1, want: probe.Failed, warned: true},
+		"expires too soon":          {tls: web.TLS{CAFile: ca}, days: left + 2, want: probe.Failed, message: "its certificate expires in"},
+		"expires, and not verified": {tls: web.TLS{SkipVerify: true}, days: left + 2, want: probe.Failed, warned: true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := Run(t.Context(), Config{
 				Base: parse(t, server.URL), Endpoints: []Endpoint{endpoint(t, "/", nil)}, TLS: test.tls, MinCertDays: test.days,
-				Timeout: 5 * time.Second,
+				Timeout: time.Minute,
 			})
 			if r.Verdict != test.want || len(r.Warnings) > 0 != test.warned {
 				t.Fatalf("%+v", r)

@@ -89,7 +89,15 @@ func (s side) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		fmt.Fprint(w, head, button)
 	case "/leads-on":
-		http.Redirect(w, r, "/same", http.StatusFound)
+		http.Redirect(w, r, "/same?session=s3cret", http.StatusFound)
+	case "/leads-on-later":
+		fmt.Fprint(w, head, `<script>onload = () => location.replace('/same')</script>`)
+	case "/renames-itself":
+		fmt.Fprint(w, head, button, `<script>history.replaceState(null, '', '/same')</script>`)
+	case "/throws":
+		fmt.Fprint(w, head, `<script>requestAnimationFrame = () => { throw new Error('s3cret') }</script>`)
+	case "/leads-back":
+		http.Redirect(w, r, "/leads-back/?page=1#top", http.StatusFound)
 	case "/leads-astray":
 		fmt.Fprint(w, head, `<script>onload = () => location.replace('/error')</script>`)
 	case "/animated":
@@ -223,25 +231,29 @@ func TestIdenticalPagesPass(t *testing.T) {
 func TestPages(t *testing.T) {
 	needBrowser(t)
 	tests := map[string]string{ // a part of the message; empty: it passes
-		"/moved":         "pixels differ",
-		"/recoloured":    "they are within 280×64 at (64, 200)",
-		"/hardly":        "",
-		"/clock":         "",
-		"/unmasked":      "pixels differ",
-		"/error":         "active answers 500; preview answers 500",
-		"/missing":       "active answers 404; preview answers 404",
-		"/preview-error": "preview answers 503",
-		"/empty":         "active shows an empty page; preview shows an empty page",
-		"/nothing":       "active does not show",
-		"/leads-away":    "/same?[redacted], which is another server",
-		"/leads-on":      "",
-		"/leads-astray":  "active answers 500",
-		"/animated":      "",
-		"/strict":        "",
-		"/styled":        "",
-		"/faded-in":      "pixels differ",
-		"/late":          "pixels differ",
-		"/below":         "", // the viewport ends above it
+		"/moved":          "pixels differ",
+		"/recoloured":     "they are within 280×64 at (64, 200)",
+		"/hardly":         "",
+		"/clock":          "",
+		"/unmasked":       "pixels differ",
+		"/error":          "active answers 500; preview answers 500",
+		"/missing":        "active answers 404; preview answers 404",
+		"/preview-error":  "preview answers 503",
+		"/empty":          "active shows an empty page; preview shows an empty page",
+		"/nothing":        "active does not show",
+		"/leads-away":     "/same?[redacted], which is another server",
+		"/leads-on":       "active leads to /same?[redacted], not to what was asked for: probe that path itself, or give the session it needs; preview leads to /same",
+		"/leads-on-later": "preview leads to /same, not to what was asked for",
+		"/renames-itself": "active leads to /same, not to what was asked for",
+		"/throws":         "active does not show: its own scripts keep its picture from being taken",
+		"/leads-back":     "",
+		"/leads-astray":   "active answers 500",
+		"/animated":       "",
+		"/strict":         "",
+		"/styled":         "",
+		"/faded-in":       "pixels differ",
+		"/late":           "pixels differ",
+		"/below":          "", // the viewport ends above it
 
 		"/faded-in-shadow": "pixels differ",
 	}
@@ -342,7 +354,7 @@ func TestNothingToCompare(t *testing.T) {
 	c := sides(t, "/restless", "/covered")
 	c.Settle, c.Masks = 500*time.Millisecond, []string{"#clock"}
 	r, checks := compare(t, c)
-	if covered := checks["/covered"]; covered.Verdict != probe.Error || !strings.Contains(covered.Message, "nothing was compared") {
+	if covered := checks["/covered"]; covered.Verdict != probe.Error || !strings.Contains(covered.Message, "the masks leave 0 % of the page") {
 		t.Errorf("%+v", covered)
 	}
 	if !strings.Contains(strings.Join(r.Warnings, "\n"), "/restless of active did not come to rest within 500ms") {
@@ -354,13 +366,14 @@ func TestUnreachable(t *testing.T) {
 	needBrowser(t)
 	l := must(net.Listen("tcp", "127.0.0.1:0"))
 	l.Close()
-	c := sides(t, "/never", "/same")
-	c.Preview.Host, c.Timeout, c.Retries = l.Addr().String(), time.Second, 1
-	r, checks := compare(t, c)
-	if never := checks["/never"]; never.Verdict != probe.Failed || !strings.Contains(never.Message, "active does not show: it did not load within 1s") {
-		t.Errorf("%+v", never)
+	c := sides(t, "/same")
+	c.Preview.Host, c.Retries = l.Addr().String(), 1
+	if r, checks := compare(t, c); r.Verdict != probe.Failed || !strings.Contains(checks["/same"].Message, "preview does not show: net::ERR_CONNECTION_REFUSED") {
+		t.Errorf("%+v", r)
 	}
-	if r.Verdict != probe.Failed || !strings.Contains(checks["/same"].Message, "preview does not show: net::ERR_CONNECTION_REFUSED") {
+	c = sides(t, "/never")
+	c.Timeout, c.Retries = time.Second, 1
+	if r, checks := compare(t, c); r.Verdict != probe.Failed || !strings.Contains(checks["/never"].Message, "active does not show: it did not load within 1s") {
 		t.Errorf("%+v", r)
 	}
 }

@@ -12,6 +12,10 @@ import (
 	"tidegate.io/tidegate/internal/probe/web"
 )
 
+// leastLeft is how much of a page the masks have to leave, in percent: of one that is hidden nearly all, nobody can say that
+// it has not changed.
+const leastLeft = 25
+
 // pair is a page as both services show it.
 type pair struct {
 	path            string
@@ -33,7 +37,7 @@ func (c Config) judge(path string, active, preview shot) (pair, probe.Check) {
 		if each.shot.status != 0 {
 			check.Measured[each.side+"Status"] = probe.Measure{Value: float64(each.shot.status), Unit: "status"}
 		}
-		if why := each.shot.missing(each.base); why != "" {
+		if why := each.shot.missing(each.base, path); why != "" {
 			wrong = append(wrong, each.side+" "+why)
 		}
 	}
@@ -48,8 +52,10 @@ func (c Config) judge(path string, active, preview shot) (pair, probe.Check) {
 	check.Measured["differing"] = probe.Measure{Value: float64(d.Differing), Unit: "pixels"}
 	check.Measured["compared"] = probe.Measure{Value: float64(d.Compared), Unit: "pixels"}
 	switch {
-	case d.Compared == 0:
-		check.Verdict, check.Message = probe.Error, "the masks cover the whole page, so that nothing was compared: mask less"
+	case d.Left() < leastLeft:
+		check.Verdict = probe.Error
+		check.Message = fmt.Sprintf("the masks leave %.3g %% of the page to compare, %d of %d pixels, want at least %d %%: mask less",
+			d.Left(), d.Compared, d.Compared+d.Masked, leastLeft)
 	case d.Percent() > c.MaxDiff:
 		check.Message = fmt.Sprintf("%d of %d pixels differ, %.3g %%, want at most %g %%; they are within %d×%d at (%d, %d)%s", d.Differing,
 			d.Compared, d.Percent(), c.MaxDiff, d.Box.Dx(), d.Box.Dy(), d.Box.Min.X, d.Box.Min.Y, p.sizes())
@@ -68,8 +74,8 @@ func (p pair) sizes() string {
 	return fmt.Sprintf("; active is %d×%d, preview %d×%d", a.X, a.Y, b.X, b.Y)
 }
 
-// missing says why a shot is not one of the page that was asked for.
-func (s shot) missing(base *url.URL) string {
+// missing says why a shot is not one of the page that was asked for, the path behind the base.
+func (s shot) missing(base *url.URL, path string) string {
 	switch {
 	case s.wrong != "":
 		return "does not show: " + s.wrong
@@ -79,6 +85,8 @@ func (s shot) missing(base *url.URL) string {
 		return fmt.Sprintf("answers %d", s.status)
 	case !sameOrigin(base, s.url):
 		return fmt.Sprintf("leads to %s, which is another server: compare that one", shown(s.url))
+	case !samePath(base, path, s.url):
+		return fmt.Sprintf("leads to %s, not to what was asked for: probe that path itself, or give the session it needs", shownPath(s.url))
 	case pixel.Blank(s.picture):
 		return "shows an empty page"
 	}
@@ -93,11 +101,34 @@ func shown(address string) string {
 	return web.Redact(u)
 }
 
+// shownPath is shown for an address of the server that was asked.
+func shownPath(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "no URL"
+	}
+	return web.RedactPath(u.RequestURI())
+}
+
 // sameOrigin tells whether an address is one of the server's.
 func sameOrigin(base *url.URL, address string) bool {
 	u, err := url.Parse(address)
 	return err == nil && u.Scheme == base.Scheme && strings.EqualFold(u.Hostname(), base.Hostname()) && port(u) == port(base)
 }
+
+// samePath tells whether an address is the path behind the base. Queries and fragments may come and go, as may a slash at the
+// end: a page that puts its state there is still the page.
+func samePath(base *url.URL, path, address string) bool {
+	asked, err := web.Join(base, path)
+	if err != nil {
+		return false
+	}
+	u, err := url.Parse(address)
+	return err == nil && bare(u.Path) == bare(asked.Path)
+}
+
+// bare is a path without a slash at either end: an address that names no path has none to begin with.
+func bare(path string) string { return strings.TrimSuffix(strings.TrimPrefix(path, "/"), "/") }
 
 func port(u *url.URL) string {
 	switch {

@@ -67,12 +67,15 @@ func (b *browser) once(c Config, address *url.URL) shot {
 	var s shot
 	err := s.take(tab, c, address)
 	var load *chromedp.LoadError
+	var thrown *chromedp.ExceptionError
 	switch {
 	case err == nil:
 	case tab.Err() != nil:
 		s.wrong = context.Cause(tab).Error()
 	case errors.As(err, &load):
 		s.wrong = load.ErrorText
+	case errors.As(err, &thrown): // what it says is the page's own words
+		s.wrong = "its own scripts keep its picture from being taken"
 	default:
 		s.wrong = web.Scrub(err.Error())
 	}

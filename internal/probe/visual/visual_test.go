@@ -52,15 +52,26 @@ func TestJudge(t *testing.T) {
 		"masked elsewhere": {active: change(drawn20(box), func(s *shot) { s.masks = []image.Rectangle{image.Rect(10, 0, 18, 10)} }),
 			preview: drawn20(moved), want: probe.Failed, message: "8 of 120"},
 		"all masked": {active: change(drawn20(box), func(s *shot) { s.masks = []image.Rectangle{image.Rect(-9, -9, 99, 99)} }),
-			preview: drawn20(moved), want: probe.Error, message: "nothing was compared"},
-		"both answer 404":      {active: bad(func(s *shot) { s.status = 404 }), preview: bad(func(s *shot) { s.status = 404 }), want: probe.Failed, message: "active answers 404; preview answers 404"},
-		"active answers 400":   {active: bad(func(s *shot) { s.status = 400 }), preview: drawn20(box), want: probe.Failed, message: "active answers 400"},
-		"preview is empty":     {active: drawn20(box), preview: drawn20(image.Rectangle{}), maxDiff: 100, want: probe.Failed, message: "preview shows an empty page"},
-		"both are empty":       {active: drawn20(image.Rectangle{}), preview: drawn20(image.Rectangle{}), want: probe.Failed, message: "empty page"},
-		"no answer":            {active: bad(func(s *shot) { s.status = 0 }), preview: drawn20(box), want: probe.Failed, message: "active does not answer"},
-		"does not load":        {active: drawn20(box), preview: shot{wrong: "net::ERR_X"}, want: probe.Failed, message: "preview does not show: net::ERR_X"},
-		"leads to another":     {active: drawn20(box), preview: bad(func(s *shot) { s.url = "http://shop:80/" }), want: probe.Failed, message: "preview leads to http://shop:80/, which is another server"},
-		"leads elsewhere here": {active: bad(func(s *shot) { s.url = "http://SHOP/login" }), preview: drawn20(box), want: probe.Passed},
+			preview: drawn20(moved), want: probe.Error, message: "the masks leave 0 % of the page to compare, 0 of 200 pixels, want at least 25 %: mask less"},
+		"nearly all masked": {active: change(drawn20(box), func(s *shot) { s.masks = []image.Rectangle{image.Rect(0, 0, 10, 10)} }),
+			preview: change(drawn20(box), func(s *shot) { s.masks = []image.Rectangle{image.Rect(5, 0, 16, 10)} }),
+			want:    probe.Error, message: "the masks leave 20 % of the page to compare, 40 of 200 pixels"},
+		"a quarter is left": {active: change(drawn20(box), func(s *shot) { s.masks = []image.Rectangle{image.Rect(0, 0, 15, 10)} }),
+			preview: drawn20(moved), want: probe.Passed},
+		"both answer 404":    {active: bad(func(s *shot) { s.status = 404 }), preview: bad(func(s *shot) { s.status = 404 }), want: probe.Failed, message: "active answers 404; preview answers 404"},
+		"active answers 400": {active: bad(func(s *shot) { s.status = 400 }), preview: drawn20(box), want: probe.Failed, message: "active answers 400"},
+		"preview is empty":   {active: drawn20(box), preview: drawn20(image.Rectangle{}), maxDiff: 100, want: probe.Failed, message: "preview shows an empty page"},
+		"both are empty":     {active: drawn20(image.Rectangle{}), preview: drawn20(image.Rectangle{}), want: probe.Failed, message: "empty page"},
+		"no answer":          {active: bad(func(s *shot) { s.status = 0 }), preview: drawn20(box), want: probe.Failed, message: "active does not answer"},
+		"does not load":      {active: drawn20(box), preview: shot{wrong: "net::ERR_X"}, want: probe.Failed, message: "preview does not show: net::ERR_X"},
+		"leads to another":   {active: drawn20(box), preview: bad(func(s *shot) { s.url = "http://shop:80/" }), want: probe.Failed, message: "preview leads to http://shop:80/, which is another server"},
+		"leads elsewhere here": {active: bad(func(s *shot) { s.url = "http://SHOP/login?next=s3cret#s3cret" }), preview: drawn20(box), want: probe.Failed,
+			message: "active leads to /login?[redacted], not to what was asked for: probe that path itself, or give the session it needs"},
+		"both lead elsewhere": {active: bad(func(s *shot) { s.url = "http://shop/login" }), preview: bad(func(s *shot) { s.url = "http://preview:81/login" }),
+			want: probe.Failed, message: "; preview leads to /login, not to what was asked for"},
+		"leads to the front page": {active: bad(func(s *shot) { s.url = "http://shop" }), preview: drawn20(box), want: probe.Failed, message: "active leads to /, not"},
+		"leads below":             {active: bad(func(s *shot) { s.url = "http://shop/cart/2" }), preview: drawn20(box), want: probe.Failed, message: "active leads to /cart/2, not"},
+		"leads to itself":         {active: bad(func(s *shot) { s.url = "http://SHOP/cart/?page=s3cret#s3cret" }), preview: drawn20(box), want: probe.Passed},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -72,10 +83,33 @@ func TestJudge(t *testing.T) {
 			if check.Verdict != test.want || !strings.Contains(check.Message, test.message) || (test.message == "") != (check.Message == "") {
 				t.Errorf("%+v", check)
 			}
-			if strings.Contains(check.Name, "s3cret") {
-				t.Errorf("tells a secret: %s", check.Name)
+			if told := check.Name + check.Message; strings.Contains(told, "s3cret") {
+				t.Errorf("tells a secret: %s", told)
 			}
 		})
+	}
+}
+
+func TestSamePath(t *testing.T) {
+	for _, test := range []struct {
+		base, path, address string
+		want                bool
+	}{
+		{"http://shop", "/", "http://shop", true},
+		{"http://shop", "/", "http://shop/login", false},
+		{"http://shop", "/a?x=1", "http://shop/a?x=2#y", true},
+		{"http://shop", "/a/", "http://shop/a", true},
+		{"http://shop", "/a", "http://shop/A", false},
+		{"http://shop", "/ü/../b", "http://shop/b", true},
+		{"http://shop", "/ü", "http://shop/%C3%BC", true},
+		{"http://shop/app", "/a", "http://shop/app/a/", true},
+		{"http://shop/app/", "/a", "http://shop/a", false},
+		{"http://shop", "/a", "http://shop//a", false},
+		{"http://shop", "/a", "http://shop/%zz", false},
+	} {
+		if got := samePath(parse(t, test.base), test.path, test.address); got != test.want {
+			t.Errorf("%s behind %s and %s: %t", test.path, test.base, test.address, got)
+		}
 	}
 }
 

@@ -77,5 +77,13 @@ func Scrub(text string) string {
 	return query.ReplaceAllString(text, "$1?"+hidden)
 }
 
+// answered is what net/http quotes of an answer that it cannot read, and the words before it.
+var answered = regexp.MustCompile(
+	`((?:malformed|bad|invalid Trailer|invalid empty|too many transfer|unsupported transfer|multiple Content-Length|GOAWAY)\b[^"]*)` +
+		`(?:"(?:[^"\\]|\\.)*" ?)+`)
+
+// Reason is why a request failed, without the words of the server: what is wrong with its answer may be anybody's data.
+func Reason(err error) string { return answered.ReplaceAllString(Scrub(err.Error()), "$1"+hidden) }
+
 // ScrubError is Scrub for an error. What it was is lost on purpose: unwrapped, it would tell.
 func ScrubError(err error) error { return errors.New(Scrub(err.Error())) }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -156,6 +157,41 @@ func TestUnmeasured(t *testing.T) {
 	}
 	if err := get("http://shop.invalid"); err == nil || !Unmeasured(err) {
 		t.Errorf("a proxy that refuses says nothing about the server: %v", err)
+	}
+}
+
+// TestNoAnswerIsQuoted: where an answer is not HTTP, the reason says so, and not what it was.
+func TestNoAnswerIsQuoted(t *testing.T) {
+	const fine = "HTTP/1.1 200 OK\r\n"
+	for sent, want := range map[string]string{
+		"s3cret\r\n":                                                            "malformed HTTP response",
+		"HTTP/s3cret 200 OK\r\n\r\n":                                            "malformed HTTP version",
+		"HTTP/1.1 s3cret OK\r\n\r\n":                                            "malformed HTTP status code",
+		fine + "s3cret\r\n\r\n":                                                 "malformed MIME header",
+		fine + " s3cret: 1\r\n\r\n":                                             "malformed MIME header",
+		fine + "Content-Length: 1\"s3cret\r\n\r\n":                              "bad Content-Length",
+		fine + "Content-Length: 1\r\nContent-Length: s3cret\r\n\r\n":            "Content-Length",
+		fine + "Transfer-Encoding: s3cret\r\n\r\n":                              "unsupported transfer encoding",
+		fine + "Transfer-Encoding: a\r\nTransfer-Encoding: s3cret\r\n\r\n":      "too many transfer encodings",
+		fine + "Transfer-Encoding: chunked\r\nTrailer: Trailer, s3cret\r\n\r\n": "bad trailer key",
+	} {
+		_, err := http.ReadResponse(bufio.NewReader(strings.NewReader(sent)), nil)
+		if err == nil {
+			t.Errorf("%q was read", sent)
+			continue
+		}
+		if got := Reason(err); !strings.Contains(got, want) || strings.Contains(got, "s3cret") {
+			t.Errorf("%q: reason %s, want %q in it", sent, got, want)
+		}
+	}
+	const goaway = `http2: server sent GOAWAY and closed the connection; LastStreamID=1, ErrCode=NO_ERROR, debug=`
+	if got := Reason(errors.New(goaway + `"s3cret"`)); got != goaway+hidden {
+		t.Errorf("reason %s", got)
+	}
+	for _, kept := range []string{`invalid header field value for "Authorization"`, `certificate "Acme Co"`} {
+		if got := Reason(errors.New(kept)); got != kept {
+			t.Errorf("%s becomes %s", kept, got)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 type Difference struct {
 	Compared  int             // pixels that no mask covers
 	Differing int             // of those
+	Masked    int             // pixels that are not compared
 	Box       image.Rectangle // around all that differ
 }
 
@@ -20,6 +21,14 @@ func (d Difference) Percent() float64 {
 		return 0
 	}
 	return float64(d.Differing) / float64(d.Compared) * 100
+}
+
+// Left is the share of the pixels that the masks leave to compare, 0 to 100. Where there are no pixels it is 0.
+func (d Difference) Left() float64 {
+	if d.Compared == 0 {
+		return 0
+	}
+	return float64(d.Compared) / float64(d.Compared+d.Masked) * 100
 }
 
 // The kinds of pixel that a comparison finds.
@@ -38,6 +47,7 @@ func Compare(a, b *image.NRGBA, masks []image.Rectangle, tolerance uint8) Differ
 	var d Difference
 	walk(a, b, masks, tolerance, func(x, y int, k kind) {
 		if k == masked {
+			d.Masked++
 			return
 		}
 		d.Compared++

@@ -42,7 +42,11 @@ func TestCompareCountsWhatItSays(t *testing.T) {
 				for _, m := range masks {
 					hidden = hidden || p.In(m)
 				}
-				if hidden || !p.In(a.Rect) && !p.In(b.Rect) {
+				if !p.In(a.Rect) && !p.In(b.Rect) {
+					continue
+				}
+				if hidden {
+					want.Masked++
 					continue
 				}
 				want.Compared++
@@ -126,16 +130,29 @@ func TestMovedBy(t *testing.T) {
 	}
 	wide := image.Pt(100, 100)
 	d := Compare(page(image.Pt(10, 10), wide), page(image.Pt(15, 10), wide), nil, 0)
-	if want := (Difference{10000, 100, image.Rect(10, 10, 35, 20)}); d != want || d.Percent() != 1 {
+	if want := (Difference{Compared: 10000, Differing: 100, Box: image.Rect(10, 10, 35, 20)}); d != want || d.Percent() != 1 {
 		t.Errorf("%+v, want %+v", d, want)
 	}
 	d = Compare(page(image.Pt(10, 10), wide), page(image.Pt(10, 10), image.Pt(100, 120)), nil, 255)
-	if want := (Difference{12000, 2000, image.Rect(0, 100, 100, 120)}); d != want {
+	if want := (Difference{Compared: 12000, Differing: 2000, Box: image.Rect(0, 100, 100, 120)}); d != want {
 		t.Errorf("longer: %+v, want %+v", d, want)
 	}
 	d = Compare(page(image.Pt(10, 10), wide), page(image.Pt(15, 10), wide), []image.Rectangle{image.Rect(-5, -5, 500, 500)}, 0)
-	if d.Compared != 0 || d.Percent() != 0 {
+	if d.Compared != 0 || d.Percent() != 0 || d.Left() != 0 {
 		t.Errorf("all masked: %+v", d)
+	}
+}
+
+func TestLeft(t *testing.T) {
+	p := image.NewNRGBA(image.Rect(0, 0, 20, 10))
+	for covered, want := range map[int]float64{0: 100, 10: 50, 15: 25, 20: 0} {
+		mask := image.Rect(-5, -5, covered, 50)
+		if got := Compare(p, p, []image.Rectangle{mask, mask}, 0).Left(); got != want {
+			t.Errorf("a mask of %d columns of 20 leaves %g %%, want %g %%", covered, got, want)
+		}
+	}
+	if got := (Difference{}).Left(); got != 0 {
+		t.Errorf("of no pixels there are %g %% left", got)
 	}
 }
 
