@@ -18,7 +18,7 @@ import (
 func (m *Mesh) Proxy() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		t := m.board.load()
-		if _, fixed := m.cfg.Fixed[withPort(r.URL.Host)]; t.down != "" && !(fixed && t.down == unread) {
+		if _, fixed := m.cfg.Fixed[withPort(r.URL.Host)]; t.down != "" && (!fixed || t.down != unread) {
 			say(w, http.StatusServiceUnavailable, t.down)
 			return
 		}

@@ -175,8 +175,9 @@ func TestNoAnswerIsQuoted(t *testing.T) {
 		fine + "Transfer-Encoding: a\r\nTransfer-Encoding: s3cret\r\n\r\n":      "too many transfer encodings",
 		fine + "Transfer-Encoding: chunked\r\nTrailer: Trailer, s3cret\r\n\r\n": "bad trailer key",
 	} {
-		_, err := http.ReadResponse(bufio.NewReader(strings.NewReader(sent)), nil)
+		answer, err := http.ReadResponse(bufio.NewReader(strings.NewReader(sent)), nil)
 		if err == nil {
+			_ = answer.Body.Close()
 			t.Errorf("%q was read", sent)
 			continue
 		}
