@@ -161,6 +161,62 @@ func TestGatesAreThoseThatTheStrategyDeclares(t *testing.T) {
 	}
 }
 
+func TestWhatSpeaksAgainstAVersion(t *testing.T) {
+	run := func(name string, phase rov1.AnalysisPhase, age time.Duration) *rov1.AnalysisRun {
+		r := failedRun("two", "2")
+		r.Name, r.Status.Phase, r.CreationTimestamp = name, phase, metav1.NewTime(time.Unix(1000, 0).Add(-age))
+		r.Labels[rov1.RolloutTypeLabel] = "Background"
+		return r
+	}
+	ended := run("ended", rov1.AnalysisPhaseFailed, 0)
+	ended.Spec.Terminate = true
+	for name, test := range map[string]struct {
+		runs []*rov1.AnalysisRun
+		want string
+	}{
+		"one that failed":                    {[]*rov1.AnalysisRun{run("bad", rov1.AnalysisPhaseFailed, 0)}, "bad"},
+		"one that was told to end":           {[]*rov1.AnalysisRun{ended}, ""},
+		"one that was tried again":           {[]*rov1.AnalysisRun{run("bad", rov1.AnalysisPhaseFailed, time.Minute), run("again", rov1.AnalysisPhaseSuccessful, 0)}, ""},
+		"one that failed when it was again":  {[]*rov1.AnalysisRun{run("again", rov1.AnalysisPhaseError, 0), run("good", rov1.AnalysisPhaseSuccessful, time.Minute)}, "again"},
+		"one that did not fail":              {[]*rov1.AnalysisRun{run("good", rov1.AnalysisPhaseSuccessful, 0)}, ""},
+		"one of another version altogether":  {[]*rov1.AnalysisRun{failedRun("one", "1")}, ""},
+		"one of this version's revision one": {[]*rov1.AnalysisRun{failedRun("two", "1")}, ""},
+	} {
+		s := whole()
+		s.analyses = test.runs
+		got := ""
+		if failed := s.FailedOn("two"); failed != nil {
+			got = failed.Name
+		}
+		if got != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+}
+
+func TestAStatusBelongsToItsTemplate(t *testing.T) {
+	s := whole()
+	s.rollout.Spec.Template = template("v3") // observed, says the controller, and its hash and abort are still of v2
+	s.rollout.Status.Abort = true
+	if o := s.Observation("shop:v3"); o.Settled || o.Aborted || o.Complete {
+		t.Errorf("the new version is held for what was said of the old one: %+v", o)
+	}
+}
+
+func TestAnOldVersionWouldSkipItsGates(t *testing.T) {
+	s := whole()
+	if why := s.Observation("shop:v1").Shortcut; why != "" {
+		t.Errorf("without a rollback window: %s", why)
+	}
+	s.rollout.Spec.RollbackWindow = &rov1.RollbackWindowSpec{Revisions: 3}
+	if why := s.Observation("shop:v1").Shortcut; !strings.Contains(why, "ReplicaSet one has run it before") {
+		t.Errorf("within the rollback window: %q", why)
+	}
+	if why := s.Observation("shop:v3").Shortcut; why != "" {
+		t.Errorf("a version that never ran: %s", why)
+	}
+}
+
 func TestWhatAReleaseBroughtInIsKnownByItsNote(t *testing.T) {
 	s := whole()
 	if o := s.Observation("shop:v2"); o.Before.Hash != "" {
