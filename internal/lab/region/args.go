@@ -115,6 +115,8 @@ func (c Config) prometheusArgs() []string {
 		"--storage.tsdb.retention.time=6h",
 		"--storage.tsdb.retention.size=512MB",
 		fmt.Sprintf("--web.listen-address=127.0.0.1:%d", c.Ports.Prometheus),
+		// At its default of 5s, gates in a time lapse wait for a new pod's first scrape until they give up.
+		"--scrape.discovery-reload-interval=500ms",
 		"--log.level=warn",
 	}
 }
