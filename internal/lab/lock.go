@@ -47,6 +47,14 @@ func sign(f *os.File, dir string, create bool) error {
 	return nil
 }
 
+// unmake takes away a lock that was made a moment ago and could not be signed, and with it a folder that has nothing else.
+func unmake(name string, why error) error {
+	if errors.As(why, new(foreignError)) {
+		return os.Remove(name)
+	}
+	return remove(filepath.Dir(name))
+}
+
 func exists(name string) bool {
 	_, err := os.Lstat(name)
 	return err == nil
@@ -86,7 +94,7 @@ func lock(dir string, create bool) (*os.File, error) {
 					return f, nil
 				}
 				if errors.Is(missing, fs.ErrNotExist) {
-					err = errors.Join(err, os.Remove(name)) // it was made a moment ago
+					err = errors.Join(err, unmake(name, err))
 				}
 				_ = f.Close()
 				return nil, err
