@@ -256,6 +256,19 @@ func TestLastGood(t *testing.T) {
 		"promoted: the version before": {func(*Snapshot) {}, "one", nil},
 		"mid-update: stable":           {func(s *Snapshot) { s.rollout.Status.StableRS = "one" }, "one", nil},
 		"a rollback stands: stay":      {func(s *Snapshot) { s.rollout.Annotations[markAnnotation] = `{"from":"one","to":"two"}` }, "two", nil},
+		"a rollback is on its way: go on with it": {func(s *Snapshot) {
+			s.rollout.Status.StableRS = "one"
+			s.rollout.Annotations[markAnnotation] = `{"from":"one","to":"two","left":[{"hash":"one","revision":1}]}`
+		}, "two", nil},
+		"a rollback is on its way, and the controller has not seen it": {func(s *Snapshot) {
+			s.rollout.Generation = 5
+			s.rollout.Spec.Template = template("v1")
+			s.rollout.Annotations[markAnnotation] = `{"from":"two","to":"one","left":[{"hash":"two","revision":2}]}`
+		}, "one", nil},
+		"what was gone back to is released over what was left, and that had come again": {func(s *Snapshot) {
+			s.rollout.Status.StableRS = "one"
+			s.rollout.Annotations[markAnnotation] = `{"from":"one","to":"two","left":[{"hash":"one","revision":0}]}`
+		}, "one", nil},
 		"the version before was rolled back": {func(s *Snapshot) {
 			s.rollout.Annotations[markAnnotation] = `{"from":"x","to":"zero","left":[{"hash":"x","revision":1},{"hash":"one","revision":1}]}`
 		}, "", rollback.ErrNoTarget},

@@ -64,19 +64,19 @@ func (s *Snapshot) Mark() (Mark, bool) {
 // ErrUnsettled says that the controller has not yet told which version the rollout's template is. It soon will, if it runs.
 var ErrUnsettled = errors.New("the controller has not acted on the newest generation of the rollout: is it running?")
 
-// LastGood is the pod template hash to go back to. Where the latest rollback's result still stands, that is the current
-// one: a second rollback of the same incident must not swing back to what the first one left.
+// LastGood is the pod template hash to go back to. Where the latest rollback's result still stands, or is on its way, that
+// is where it went: a second rollback of the same incident must not swing back to what the first one left.
 func (s *Snapshot) LastGood() (string, error) {
 	st := s.rollout.Status
+	mark, marked := s.Mark()
+	if marked && s.goesBack(mark) {
+		return mark.To, nil
+	}
 	if !s.settled() {
 		if st.StableRS == "" || slices.Equal(s.Images(""), s.Images(st.CurrentPodHash)) {
 			return "", ErrUnsettled
 		}
 		return st.StableRS, nil // a new image that the controller has not seen: stable is what serves
-	}
-	mark, marked := s.Mark()
-	if marked && mark.To == st.CurrentPodHash && st.StableRS == st.CurrentPodHash {
-		return mark.To, nil
 	}
 	if st.StableRS == st.CurrentPodHash {
 		if hash := s.ledger(); hash != "" {
@@ -97,6 +97,15 @@ func (s *Snapshot) LastGood() (string, error) {
 		})
 	}
 	return rollback.LastGood(st.StableRS, st.CurrentPodHash, candidates)
+}
+
+// goesBack says that the rollout asks for what the rollback went to, and has arrived or still calls stable what was left.
+func (s *Snapshot) goesBack(mark Mark) bool {
+	if !s.onTarget(mark.To) {
+		return false
+	}
+	stable := s.replicaSet(s.rollout.Status.StableRS)
+	return stable != nil && (s.rollout.Status.StableRS == mark.To || slices.ContainsFunc(mark.Left, func(l left) bool { return l.matches(stable) }))
 }
 
 // ledger is the version that was stable before the one that runs now, where a release of Tidegate brought that in and
