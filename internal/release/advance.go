@@ -87,6 +87,9 @@ func setting(p Plan, r Region, o Observation, now time.Time) (Region, []Action) 
 // watching follows a region whose rollout asks for the image: bad news first, then time, then progress.
 func watching(p Plan, r Region, o Observation, now time.Time) (Region, []Action) {
 	expired := !now.Before(deadline(p, r))
+	if !o.Complete || o.Unreachable != "" {
+		r.Whole = time.Time{} // a bake begins anew
+	}
 	if o.Unreachable != "" {
 		if expired {
 			return fail(r, fmt.Sprintf("unreachable until its deadline of %s: %s", limit(p, r), o.Unreachable), nil, now)
@@ -102,7 +105,12 @@ func watching(p Plan, r Region, o Observation, now time.Time) (Region, []Action)
 	if !o.Settled && !expired {
 		return r, nil
 	}
-	r.Hash = o.Hash
+	if o.Settled {
+		if r.Hash != "" && r.Hash != o.Hash {
+			return hold(r, "someone else changed the rollout's pod template: what was proven was another version", now)
+		}
+		r.Hash = o.Hash
+	}
 	r.Proven = proven(r.Proven, o.Analyses)
 	if why, gate := bad(o); why != "" {
 		r.Unsaid = gate == nil && o.Aborted
@@ -191,7 +199,7 @@ func unproven(r Region, o Observation) string {
 	}
 	for _, gate := range o.Gates {
 		if r.Changed && !slices.Contains(r.Proven, gate) {
-			return fmt.Sprintf("nothing proves it: its analysis %s never ran, or its run is gone", gate)
+			return fmt.Sprintf("nothing proves it: its analysis %s never ran, was cut short, or its run is gone", gate)
 		}
 	}
 	return ""
@@ -203,6 +211,9 @@ func complete(p Plan, r Region, o Observation, now time.Time) (Region, []Action)
 	why := unproven(r, o)
 	switch {
 	case r.Phase == Baking:
+		if r.Whole.IsZero() {
+			r.Whole = now
+		}
 		if why == "" && !now.Before(bakedAt(p, r)) {
 			return enter(r, Passed, now), nil
 		}
@@ -215,6 +226,7 @@ func complete(p Plan, r Region, o Observation, now time.Time) (Region, []Action)
 		}
 		return r, nil
 	case p.Wait > 0 && r.Wave < len(p.Waves)-1:
+		r.Whole = now
 		return enter(r, Baking, now), nil
 	}
 	return enter(r, Passed, now), nil

@@ -95,7 +95,13 @@ type Analysis struct {
 	Verdict Verdict  `json:"verdict"`
 	Message string   `json:"message,omitempty"`
 	Metrics []Metric `json:"metrics,omitempty"`
+	// Terminated says that the controller ended it before its time. A background analysis ends in no other way; any other
+	// was cut short by somebody's promotion, and Argo calls it Successful whatever it was about to find.
+	Terminated bool `json:"terminated,omitempty"`
 }
+
+// background is the kind of the analyses that run beside a canary's steps.
+const background = "Background"
 
 // Metric is one metric of an analysis, with its counts of measurements.
 type Metric struct {
@@ -173,4 +179,6 @@ func (a Analysis) unmeasured() string {
 }
 
 // proves tells that the run counts as evidence.
-func (a Analysis) proves() bool { return a.Verdict == Successful && a.unmeasured() == "" }
+func (a Analysis) proves() bool {
+	return a.Verdict == Successful && a.unmeasured() == "" && (!a.Terminated || a.Kind == background)
+}

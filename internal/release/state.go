@@ -19,6 +19,7 @@ type Region struct {
 	Phase   Phase         `json:"phase"`
 	Started time.Time     `json:"started,omitzero"` // its turn came
 	Since   time.Time     `json:"since,omitzero"`   // it entered its phase
+	Whole   time.Time     `json:"whole,omitzero"`   // of a bake: since when every look found it complete
 	Found   string        `json:"found,omitempty"`  // the image the rollout asked for when its turn came
 	From    Version       `json:"from,omitzero"`    // the last good version: what its stable pods ran then
 	Changed bool          `json:"changed"`          // this release, or an earlier run of it, asked the region for the image
@@ -110,7 +111,9 @@ func Wake(s State, now time.Time) (time.Time, bool) {
 	for _, r := range s.Regions {
 		switch {
 		case r.Phase == Baking:
-			consider(bakedAt(s.Plan, r))
+			if !r.Whole.IsZero() {
+				consider(bakedAt(s.Plan, r))
+			}
 			consider(deadline(s.Plan, r))
 		case r.Phase == Verifying:
 			consider(r.Since.Add(lag))
@@ -128,7 +131,7 @@ const lag = 10 * time.Second
 // deadline is when a region in flight has had its time. A bake has its own: one that never ends whole must end all the same.
 func deadline(p Plan, r Region) time.Time {
 	if r.Phase == Baking {
-		return bakedAt(p, r).Add(p.Timeout)
+		return r.Since.Add(p.Wait + p.Timeout)
 	}
 	return r.Started.Add(p.Timeout + r.Pauses)
 }
@@ -141,4 +144,4 @@ func limit(p Plan, r Region) string {
 	return fmt.Sprintf("%s beyond its own pauses of %s", p.Timeout, r.Pauses)
 }
 
-func bakedAt(p Plan, r Region) time.Time { return r.Since.Add(p.Wait) }
+func bakedAt(p Plan, r Region) time.Time { return r.Whole.Add(p.Wait) }

@@ -79,6 +79,7 @@ func analysis(run *rov1.AnalysisRun) release.Analysis {
 	a := release.Analysis{
 		Name: run.Name, Kind: run.Labels[rov1.RolloutTypeLabel], Step: run.Labels[rov1.RolloutCanaryStepIndexLabel],
 		Verdict: verdict(run.Status.Phase), Message: run.Status.Message,
+		Terminated: run.Spec.Terminate,
 	}
 	for _, m := range run.Status.MetricResults {
 		a.Metrics = append(a.Metrics, metric(m))
