@@ -61,7 +61,7 @@ func (b Back) Run(ctx context.Context) *Returned {
 	defer cancel()
 
 	// The first look does not wait for the watches to be filled.
-	seen, err := b.Region.Read(ctx)
+	seen, err := b.read(ctx)
 	var last error
 	var denial time.Time // since when there has been nothing but denials
 	for {
@@ -93,8 +93,17 @@ func (b Back) Run(ctx context.Context) *Returned {
 			return res
 		}
 		retry.Stop()
-		seen, err = w.Snapshot()
+		// A watch that broke comes back in its own time, up to a minute after the API server has.
+		if seen, err = w.Snapshot(); err != nil {
+			seen, err = b.read(ctx)
+		}
 	}
+}
+
+func (b *Back) read(ctx context.Context) (*rollouts.Snapshot, error) {
+	asked, cancel := soon(ctx)
+	defer cancel()
+	return b.Region.Read(asked)
 }
 
 // final tells the errors that waiting does not mend.
@@ -130,7 +139,7 @@ func (b *Back) step(ctx context.Context, res *Returned, seen *rollouts.Snapshot)
 				return false, err
 			}
 		}
-		if seen, err = b.Region.Read(ctx); err != nil {
+		if seen, err = b.read(ctx); err != nil {
 			return false, err
 		}
 	}
@@ -174,6 +183,8 @@ func (r *Returned) since() *float64 {
 }
 
 func (b *Back) take(ctx context.Context, res *Returned, seen *rollouts.Snapshot, step rollback.Step) error {
+	ctx, cancel := soon(ctx)
+	defer cancel()
 	var err error
 	switch step.Kind {
 	case rollback.Abort:

@@ -53,8 +53,13 @@ type run struct {
 
 // failure is what acting on a region last failed with, and since when it has.
 type failure struct {
-	err   error
-	since time.Time
+	err         error
+	since, last time.Time // the same kind of it: first and latest
+}
+
+// lasts tells that the API server has denied it often enough to be believed. One denial tells nothing, however old.
+func (f failure) lasts() bool {
+	return errors.Is(f.err, rollouts.ErrDenied) && f.last.Sub(f.since) >= rollouts.DeniedFor
 }
 
 // Run drives the release to its outcome. It returns early, with the cause, when ctx ends: rollbacks under way are finished,
@@ -158,7 +163,7 @@ func (x *run) observe() map[string]release.Observation {
 		o := observation(w.Snapshot())(x.Plan.Image)
 		switch f := x.failures[name]; {
 		case f.err == nil:
-		case errors.Is(f.err, rollouts.ErrRefused), errors.Is(f.err, rollouts.ErrDenied) && time.Since(f.since) >= rollouts.DeniedFor:
+		case errors.Is(f.err, rollouts.ErrRefused), f.lasts():
 			o.Refused = f.err.Error()
 		default:
 			o.Trouble = f.err.Error()
@@ -246,8 +251,10 @@ func (x *run) fails(region string, err error) {
 	if err == nil || errors.Is(err, rollouts.ErrMoved) {
 		return // moved: the next observation shows where to
 	}
-	f := failure{err: err, since: time.Now()}
-	if before.err != nil && errors.Is(before.err, rollouts.ErrDenied) == errors.Is(err, rollouts.ErrDenied) {
+	now := time.Now()
+	f := failure{err: err, since: now, last: now}
+	same := before.err != nil && errors.Is(before.err, rollouts.ErrDenied) == errors.Is(err, rollouts.ErrDenied)
+	if same && now.Sub(before.last) < rollouts.DeniedFor { // else nobody asked in between
 		f.since = before.since
 	}
 	x.failures[region] = f

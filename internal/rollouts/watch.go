@@ -119,7 +119,8 @@ func (w *Watcher) failure() error {
 func (w *Watcher) report(source string, err error) {
 	w.mu.Lock()
 	before := w.failures[source]
-	changed := (before.err == nil) != (err == nil)
+	// A denial after an outage is news, and has lasted for no time yet.
+	changed := (before.err == nil) != (err == nil) || errors.Is(before.err, ErrDenied) != errors.Is(err, ErrDenied)
 	since := before.since
 	if changed {
 		since = time.Now()
