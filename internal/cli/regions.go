@@ -27,6 +27,14 @@ type reach struct {
 	prom   *promapi.Client
 }
 
+// checkPrometheus refuses a --prometheus that could be asked in no region: no release or rollback begins with it.
+func checkPrometheus(address string) error {
+	if err := promapi.Check(address); err != nil {
+		return usagef("--prometheus: %w", err)
+	}
+	return nil
+}
+
 // connect prepares the means to reach a region. It makes no request, so it fails only on what is written down wrong.
 func connect(r fleet.Region, namespace, rollout, prometheus string) (reach, error) {
 	cfg, err := r.Config()
@@ -42,7 +50,7 @@ func connect(r fleet.Region, namespace, rollout, prometheus string) (reach, erro
 	}
 	prom, err := promapi.Through(cfg, prometheus)
 	if err != nil {
-		return reach{}, usagef("--prometheus: %w", err)
+		return reach{}, err
 	}
 	return reach{region: region, prom: prom}, nil
 }

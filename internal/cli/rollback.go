@@ -87,6 +87,12 @@ func (o *rollbackOptions) run(ctx context.Context) error {
 	if strings.TrimSpace(o.reason) == "" {
 		return usagef("REASON is empty: say in a few words why, it is kept on the Rollout")
 	}
+	if o.timeout <= 0 {
+		return usagef("--timeout is 0: a rollback needs some time to be verified")
+	}
+	if err := checkPrometheus(o.prometheus); err != nil {
+		return err
+	}
 	regions, err := o.targets()
 	if err != nil {
 		return err
@@ -165,6 +171,8 @@ func (r rollbackResult) table(out io.Writer) error {
 		switch {
 		case row.Err != "":
 			fmt.Fprintf(&notes, "\n%s is not verified: %s", row.Region, row.Err)
+		case row.Unknown != "":
+			fmt.Fprintf(&notes, "\n%s: the pods that were left behind have served %s", row.Region, describeServed(nil, row.Unknown))
 		case row.Served != nil:
 			fmt.Fprintf(&notes, "\n%s: the pods that were left behind have served %s", row.Region, describeServed(row.Served, ""))
 		}

@@ -101,6 +101,9 @@ func (o *rolloutOptions) run(ctx context.Context) error {
 	if o.namespace == "" {
 		return errNoNamespace
 	}
+	if err := checkPrometheus(o.prometheus); err != nil {
+		return err
+	}
 	plan := release.Plan{
 		Namespace: o.namespace, Rollout: o.name, Image: o.image,
 		Timeout: time.Duration(o.timeout), Wait: time.Duration(o.wait), Promote: o.promote,

@@ -125,7 +125,7 @@ func (o *rolloutOptions) finish(result engine.Result, started time.Time, interru
 
 func resultOf(r release.Region, back *engine.Returned) rolloutRegion {
 	row := rolloutRegion{Region: r.Name, Phase: r.Phase, From: r.From.Image, Why: r.Why, Gate: r.Gate}
-	if !r.Started.IsZero() {
+	if !r.Since.IsZero() { // one that is kept back has begun, and entered no phase yet
 		row.Seconds = r.Since.Sub(r.Started).Seconds()
 	}
 	switch r.Phase {

@@ -36,13 +36,10 @@ func At(base string) *Client {
 	return &Client{base: strings.TrimSuffix(base, "/"), http: &http.Client{}}
 }
 
-// Through returns a client for a Prometheus Service ("namespace/name:port") behind the cluster's API server. It needs the
-// verb get on services/proxy, and no route into the cluster.
+// Through returns a client for a Prometheus Service ("namespace/name:port") behind the cluster's API server; see
+// Check. It needs the verb get on services/proxy, and no route into the cluster.
 func Through(cfg *rest.Config, service string) (*Client, error) {
-	namespace, name, ok := strings.Cut(service, "/")
-	if !ok || namespace == "" || name == "" {
-		return nil, fmt.Errorf("%q is no Service: write namespace/name:port", service)
-	}
+	namespace, name, _ := strings.Cut(service, "/")
 	transport, err := rest.HTTPClientFor(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("reach Prometheus through the API server: %w", err)
@@ -52,6 +49,23 @@ func Through(cfg *rest.Config, service string) (*Client, error) {
 		return nil, fmt.Errorf("reach Prometheus through the API server: %w", err)
 	}
 	return &Client{base: server.JoinPath("api/v1/namespaces", namespace, "services", name, "proxy").String(), http: transport}, nil
+}
+
+// Check tells what is wrong with an address that is meant for At, in which {region} stands for the region, or for Through.
+// Its error does not repeat the address: there may be a password in it.
+func Check(address string) error {
+	if !strings.Contains(address, "://") {
+		namespace, name, ok := strings.Cut(address, "/")
+		if !ok || namespace == "" || name == "" {
+			return errors.New("it is no Service: write namespace/name:port")
+		}
+		return nil
+	}
+	u, err := url.Parse(strings.ReplaceAll(address, "{region}", "region"))
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return errors.New("it is no URL that could be asked: write http://host:port or https://host:port")
+	}
+	return nil
 }
 
 // Scalar evaluates an instant query that yields one series and returns its value. It fails with ErrNoData where there is

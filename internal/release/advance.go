@@ -12,7 +12,7 @@ import (
 func advance(s State, r Region, o Observation, now time.Time) (Region, []Action) {
 	switch r.Phase {
 	case Waiting:
-		r.Started = now
+		r.Started, r.Why = now, ""
 		return setting(s.Plan, enter(r, Setting, now), o, now)
 	case Setting:
 		return setting(s.Plan, r, o, now)

@@ -96,6 +96,7 @@ func kept(p Plan, r Region, why string, now time.Time) Region {
 	if r.Started.IsZero() {
 		r.Started = now
 	}
+	r.Why = why
 	if !now.Before(deadline(p, r)) {
 		r, _ = hold(r, why, now)
 	}

@@ -282,6 +282,11 @@ func TestLastGood(t *testing.T) {
 			s.replicaSets = append(s.replicaSets, replicaSet("zero", "v0", "0", 0, time.Hour))
 			s.rollout.Annotations[ledgerAnnotation] = `{"image":"shop:v2","lastGood":"zero"}`
 		}, "zero", nil},
+		"a ledger of the release before, of the same image with other settings": {func(s *Snapshot) {
+			s.replicaSets[0].Spec.Template.Spec.Containers[0].Image = "shop:v2"
+			s.replicaSets = append(s.replicaSets, replicaSet("zero", "v0", "0", 0, time.Hour))
+			s.rollout.Annotations[ledgerAnnotation] = `{"image":"shop:v2","lastGood":"zero"}`
+		}, "one", nil},
 		"a ledger of another release": {func(s *Snapshot) {
 			s.rollout.Annotations[ledgerAnnotation] = `{"image":"shop:v1.9","lastGood":"zero"}`
 		}, "one", nil},

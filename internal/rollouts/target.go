@@ -109,14 +109,22 @@ func (s *Snapshot) goesBack(mark Mark) bool {
 }
 
 // ledger is the version that was stable before the one that runs now, where a release of Tidegate brought that in and
-// the ReplicaSet is still there; else empty.
+// the ReplicaSet is still there; else empty. The note knows the release by its image: where another version of the same image
+// has come in since, and its pods are still warm, the note speaks of that one's predecessor.
 func (s *Snapshot) ledger() string {
 	var e entry
 	if json.Unmarshal([]byte(s.rollout.Annotations[ledgerAnnotation]), &e) != nil || !slices.Contains(s.Images(""), e.Image) {
 		return ""
 	}
-	if rs := s.replicaSet(e.LastGood); rs == nil || e.LastGood == s.rollout.Status.CurrentPodHash {
+	current, before := s.rollout.Status.CurrentPodHash, s.replicaSet(e.LastGood)
+	if before == nil || e.LastGood == current {
 		return ""
+	}
+	for _, rs := range s.replicaSets {
+		warm := rs.Status.Replicas > 0 && rs.Labels[rov1.DefaultRolloutUniqueLabelKey] != current
+		if warm && revision(rs) > revision(before) && slices.Equal(images(rs.Spec.Template.Spec), s.Images("")) {
+			return ""
+		}
 	}
 	return e.LastGood
 }
