@@ -54,11 +54,18 @@ func (s *Snapshot) misrouted(hash string) []string {
 	if canary.TrafficRouting == nil {
 		return s.otherPods(hash)
 	}
-	lacks := s.misselected(canary.StableService, hash)
-	if canary.TrafficRouting.Istio == nil {
+	istio := canary.TrafficRouting.Istio
+	var lacks []string
+	switch {
+	case canary.PingPong != nil:
+		return []string{"its Services are a ping and a pong, which Tidegate cannot tell apart yet"}
+	case canary.StableService != "" || istio == nil || istio.DestinationRule == nil: // subsets need no Service of their own
+		lacks = s.misselected(canary.StableService, hash)
+	}
+	if istio == nil {
 		return append(lacks, s.misweighted()...)
 	}
-	for _, ref := range virtualServices(canary.TrafficRouting.Istio) {
+	for _, ref := range virtualServices(istio) {
 		lacks = append(lacks, s.misdirected(ref, hash)...)
 	}
 	return lacks
@@ -112,8 +119,12 @@ func (s *Snapshot) misdirected(ref rov1.IstioVirtualService, hash string) []stri
 	if vs == nil {
 		return []string{fmt.Sprintf("VirtualService %s does not exist", ref.Name)}
 	}
+	found := destinations(vs, ref.Routes)
+	if len(found) == 0 || len(ref.TCPRoutes)+len(ref.TLSRoutes) > 0 {
+		return []string{fmt.Sprintf("VirtualService %s sends users over what Tidegate does not read: it reads http routes alone", ref.Name)}
+	}
 	var lacks []string
-	for _, dest := range destinations(vs, ref.Routes) {
+	for _, dest := range found {
 		if dest.weight == 0 || s.leadsTo(dest, hash) {
 			continue
 		}

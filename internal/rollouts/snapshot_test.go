@@ -88,7 +88,14 @@ func TestCompleteNeedsEveryWitness(t *testing.T) {
 		"the Service is gone":       {func(s *Snapshot) { delete(s.services, "shop-stable") }, "Service shop-stable does not exist"},
 		"weight left on the canary": {func(s *Snapshot) { s.routes["shop"] = route(75, 25); s.services["shop-canary"] = service("one") }, "sends 25% to shop-canary"},
 		"the route is gone":         {func(s *Snapshot) { delete(s.routes, "shop") }, "VirtualService shop does not exist"},
-		"no strategy":               {func(s *Snapshot) { s.rollout.Spec.Strategy.Canary = nil }, "no strategy"},
+		"routes of TCP": {func(s *Snapshot) {
+			s.rollout.Spec.Strategy.Canary.TrafficRouting.Istio.VirtualService.TCPRoutes = []rov1.TCPRoute{{Port: 3000}}
+		}, "it reads http routes alone"},
+		"a route that is not there": {func(s *Snapshot) {
+			s.rollout.Spec.Strategy.Canary.TrafficRouting.Istio.VirtualService.Routes = []string{"secondary"}
+		}, "it reads http routes alone"},
+		"ping and pong": {func(s *Snapshot) { s.rollout.Spec.Strategy.Canary.PingPong = &rov1.PingPongSpec{} }, "a ping and a pong"},
+		"no strategy":   {func(s *Snapshot) { s.rollout.Spec.Strategy.Canary = nil }, "no strategy"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
