@@ -13,7 +13,7 @@ import (
 	"tidegate.io/tidegate/internal/rollouts"
 )
 
-// defaultPrometheus is the brief's Prometheus, asked through each region's API server.
+// defaultPrometheus is the platform's Prometheus, asked through each region's API server.
 const defaultPrometheus = "monitoring/prometheus-server:9090"
 
 // errNoNamespace is what an unset variable makes of -n "$NAMESPACE". It must not come to mean all of them.

@@ -15,7 +15,7 @@ import (
 	"tidegate.io/tidegate/internal/rollback"
 )
 
-// rollbackOptions are the flags of 'tidegate rollback', with the brief's meanings.
+// rollbackOptions are the flags of 'tidegate rollback'.
 type rollbackOptions struct {
 	streams
 	namespace  string

@@ -18,7 +18,7 @@ import (
 	"tidegate.io/tidegate/internal/rollouts"
 )
 
-// rolloutOptions are the flags of 'tidegate rollout', with the brief's meanings.
+// rolloutOptions are the flags of 'tidegate rollout'.
 type rolloutOptions struct {
 	streams
 	namespace  string
@@ -44,7 +44,7 @@ of that revision was successful with at least one successful measurement for eac
 between regions. When a region fails it is rolled back at once, and the regions after it never start.
 
 The command can be interrupted and run again: it takes up each region where it stands.`,
-		Example: `  # the brief's four regions, one after the other
+		Example: `  # the four regions, one after the other
   tidegate rollout teei-q2q-ai ghcr.io/henrigkroine/teei-q2q-ai:v1.1.0
 
   # two regions, ten minutes for each, no wait between them, result as JSON
@@ -71,7 +71,7 @@ The command can be interrupted and run again: it takes up each region where it s
 	return cmd
 }
 
-// orderFlag is -o, which the brief gives to the order of regions and everybody's habit to the output format.
+// orderFlag is -o, for the order of regions, and by everybody's habit for the output format.
 type orderFlag struct{ *rolloutOptions }
 
 func (f orderFlag) Type() string { return "regions" }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// seconds is a flag for a length of time: the brief's whole seconds, or Go's notation.
+// seconds is a flag for a length of time: whole seconds, or Go's notation.
 type seconds time.Duration
 
 func (s *seconds) String() string { return time.Duration(*s).String() }
