@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,6 +29,7 @@ func TestMain(m *testing.M) {
 		"deaf":     func() { serve(1<<30, false) },
 		"family":   func() { serve(1<<30, true) },
 		"parent":   parent,
+		"large":    large,
 	}
 	helpers[os.Getenv(modeKey)]()
 }
@@ -70,6 +72,16 @@ func serve(terms int, family bool) {
 	}
 }
 
+// large serves with so much memory in use that its end takes the kernel a while.
+func large() {
+	memory := make([]byte, 256<<20)
+	for i := 0; i < len(memory); i += os.Getpagesize() {
+		memory[i] = 1
+	}
+	serve(1<<30, false)
+	runtime.KeepAlive(memory)
+}
+
 // parent starts a deaf child that shares its stdout, and then lives until it is killed.
 func parent() {
 	l := NewLauncher()
@@ -86,6 +98,7 @@ func helper(mode string, output *os.File) Spec {
 // output is a pipe that the test reads line by line. Its end of file tells that nobody who had it lives.
 type output struct {
 	*os.File // write end, until it is handed over
+	readEnd  *os.File
 	lines    *bufio.Reader
 }
 
@@ -99,7 +112,7 @@ func newOutput(t *testing.T) *output {
 	if err := read.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
-	return &output{write, bufio.NewReader(read)}
+	return &output{write, read, bufio.NewReader(read)}
 }
 
 // handedOver closes the test's own write end, without which there is no end of file.

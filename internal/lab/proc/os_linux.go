@@ -2,7 +2,9 @@ package proc
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"syscall"
@@ -24,36 +26,43 @@ func awaitExit(pid int) error {
 	}
 }
 
-// identify says when the process started and what it runs.
+// identify says when the process started and what it runs. The path of one that is ending is "": the kernel has taken its
+// memory, but it may still hold its files and the locks on them.
 func identify(pid int) (started, path string, err error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return "", "", err
-	}
-	ticks, err := startTicks(stat)
-	if err != nil {
-		return "", "", fmt.Errorf("pid %d: %w", pid, err)
-	}
 	// Ticks count from the boot, so those of another boot mean nothing.
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return "", "", err
 	}
-	path, err = os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)) // fails for a zombie, as it should
+	path, err = os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", "", err
+	}
+	// Read second, so that the end of a process between the two is seen.
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return "", "", err
+	}
+	ticks, ended, err := parseStat(stat)
+	if err != nil {
+		return "", "", fmt.Errorf("pid %d: %w", pid, err)
+	}
+	if ended {
+		return "", "", fmt.Errorf("pid %d has ended", pid)
 	}
 	// A file that was since removed or replaced is still the one that was started.
 	return string(bytes.TrimSpace(boot)) + "/" + ticks, strings.TrimSuffix(path, " (deleted)"), nil
 }
 
-// startTicks returns field 22 of /proc/PID/stat. Field 2, the program's name, may hold blanks and brackets.
-func startTicks(stat []byte) (string, error) {
-	const fromThird = 22 - 3
+// parseStat returns from /proc/PID/stat when the process started, in ticks, and whether it has ended: it is a zombie, and so
+// is its last thread. Field 2, the program's name, may hold blanks and brackets.
+func parseStat(stat []byte) (ticks string, ended bool, err error) {
+	const state, threads, started = 3 - 3, 20 - 3, 22 - 3 // numbers of the fields, of which the first two are cut off
 	end := bytes.LastIndexByte(stat, ')')
-	fields := bytes.Fields(stat[end+1:])
-	if end < 0 || len(fields) <= fromThird {
-		return "", fmt.Errorf("unreadable stat %q", stat)
+	fields := strings.Fields(string(stat[end+1:]))
+	if end < 0 || len(fields) <= started {
+		return "", false, fmt.Errorf("unreadable stat %q", stat)
 	}
-	return string(fields[fromThird]), nil
+	ended = strings.Contains("ZX", fields[state]) && (fields[threads] == "1" || fields[threads] == "0")
+	return fields[started], ended, nil
 }

@@ -72,15 +72,27 @@ func awaitThreadEnd(t *testing.T, id int) {
 	}
 }
 
-func TestStartTicks(t *testing.T) {
+func TestParseStat(t *testing.T) {
 	// Field 2 is the program's name, which may hold anything.
-	stat := "77 (a) b (c d) S 1 77 77 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 4711 99 98"
-	if got, err := startTicks([]byte(stat)); err != nil || got != "4711" {
-		t.Errorf("startTicks = %q, %v, want 4711", got, err)
+	const stat = "77 (a) b (c d) %s 1 77 77 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 %d 0 4711 99 98"
+	for _, c := range []struct {
+		state   string
+		threads int
+		ended   bool
+	}{
+		{"S", 9, false},
+		{"Z", 9, false}, // the main thread has ended, others have not
+		{"Z", 1, true},
+		{"X", 0, true},
+	} {
+		ticks, ended, err := parseStat(fmt.Appendf(nil, stat, c.state, c.threads))
+		if ticks != "4711" || ended != c.ended || err != nil {
+			t.Errorf("parseStat of state %s with %d threads = %q, %t, %v, want 4711, %t", c.state, c.threads, ticks, ended, err, c.ended)
+		}
 	}
 	for _, stat := range []string{"", "77", "77 (a) S 1"} {
-		if got, err := startTicks([]byte(stat)); err == nil {
-			t.Errorf("startTicks(%q) = %q, want an error", stat, got)
+		if ticks, _, err := parseStat([]byte(stat)); err == nil {
+			t.Errorf("parseStat(%q) = %q, want an error", stat, ticks)
 		}
 	}
 }
@@ -106,5 +118,31 @@ func TestRecordOutlivesTheExecutable(t *testing.T) {
 	}
 	if !p.Record().Ours() {
 		t.Errorf("%+v is not ours once its file is gone", p.Record())
+	}
+}
+
+// The kernel takes a process's memory first and its files, with the locks on them, later: a lab's folder can be locked anew
+// only once its supervisor has lost both.
+func TestAnEndingProcessIsOursUntilItsFilesAreClosed(t *testing.T) {
+	p, out := launch(t, newLauncher(t), "large")
+	pipe, err := out.readEnd.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Record().Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(patience); p.Record().Ours(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("%+v does not end", p.Record())
+		}
+	}
+	var n int
+	var readErr error
+	if err := pipe.Control(func(fd uintptr) { n, readErr = unix.Read(int(fd), make([]byte, 1)) }); err != nil {
+		t.Fatal(err)
+	}
+	if n != 0 || readErr != nil {
+		t.Errorf("read of a pipe that only a process held that has ended = %d, %v, want its end", n, readErr)
 	}
 }

@@ -26,13 +26,14 @@ func recordOf(pid int) Record {
 	return Record{PID: pid, Started: started, Path: path}
 }
 
-// Ours reports whether the process still runs, and is the one that was recorded rather than a later one with its pid.
+// Ours reports whether the process still runs, and is the one that was recorded rather than a later one with its pid. One
+// that is ending still runs until its files are closed.
 func (r Record) Ours() bool {
 	if r.PID <= 1 || r.Started == "" || r.Path == "" {
 		return false
 	}
 	started, path, err := identify(r.PID)
-	return err == nil && started == r.Started && path == r.Path
+	return err == nil && started == r.Started && (path == r.Path || path == "")
 }
 
 // Kill kills the process if it is Ours, and returns once the kernel has taken the signal. One that is gone, and a
