@@ -12,6 +12,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -25,6 +26,7 @@ func TestInstallation(t *testing.T) {
 	t.Run("CRDs fit into an annotation", func(t *testing.T) { checkCRDSizes(t, append(build(t, "components/istio-crds"), install...)) })
 	t.Run("needs nothing but Kubernetes", func(t *testing.T) { checkBareCluster(t, install) })
 	t.Run("is the version that we compile against", func(t *testing.T) { checkVersion(t, append(dashboard, install...)) })
+	t.Run("a controller that goes away is replaced", func(t *testing.T) { checkAvailability(t, install) })
 	t.Run("controller reads no Secret but its own", func(t *testing.T) { checkPermissions(t, install) })
 	t.Run("view reads and nobody writes a verdict but admin", func(t *testing.T) { checkAggregates(t, install) })
 	t.Run("controller is reached and reaches where it must", func(t *testing.T) { checkNetwork(t, install) })
@@ -84,6 +86,38 @@ func checkVersion(t *testing.T, objects []object) {
 			continue
 		}
 		checkHardened(t, spec)
+	}
+}
+
+// checkAvailability: a controller that is not there rolls nothing back.
+func checkAvailability(t *testing.T, objects []object) {
+	d := all[appsv1.Deployment](t, objects, "Deployment")["argo-rollouts"]
+	pod := d.Spec.Template
+	if d.Spec.Replicas == nil || *d.Spec.Replicas < 2 {
+		t.Errorf("%d replicas, want two at the least", value(d.Spec.Replicas))
+	}
+	if u := d.Spec.Strategy.RollingUpdate; u == nil || u.MaxUnavailable.IntValue() != 0 {
+		t.Errorf("an update takes a controller away before another is there: %v", u)
+	}
+	apart := pod.Spec.Affinity.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution
+	if len(apart) != 1 || apart[0].PodAffinityTerm.TopologyKey != corev1.LabelHostname || !selectsLabels(apart[0].PodAffinityTerm.LabelSelector, pod.Labels) {
+		t.Errorf("nothing keeps the controllers on different nodes: %v", apart)
+	}
+	budget := all[policyv1.PodDisruptionBudget](t, objects, "PodDisruptionBudget")["argo-rollouts"].Spec
+	kept, away := budget.MinAvailable, budget.MaxUnavailable
+	if !(kept != nil && kept.IntValue() >= 1 || away != nil && away.IntValue() == 1) || !selectsLabels(budget.Selector, pod.Labels) {
+		t.Errorf("all controllers may be evicted at once: %v", budget)
+	}
+	c := pod.Spec.Containers[0]
+	for _, arg := range []string{"--leader-elect=true", "--leader-election-lease-duration=8s", "--leader-election-renew-deadline=6s", "--leader-election-retry-period=1s"} {
+		if !slices.Contains(c.Args, arg) {
+			t.Errorf("%s is missing: a standby takes over late: %v", arg, c.Args)
+		}
+	}
+	for what, probe := range map[string]*corev1.Probe{"readiness": c.ReadinessProbe, "liveness": c.LivenessProbe} {
+		if probe == nil || probe.HTTPGet == nil || probe.HTTPGet.Path != "/healthz" || probe.HTTPGet.Port.StrVal != "healthz" {
+			t.Errorf("%s probe: %v", what, probe)
+		}
 	}
 }
 
