@@ -5,8 +5,11 @@ package access
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // rolloutFiles are those that upstream's lint can judge: a Rollout with its Services and routes beside it.
@@ -42,6 +45,26 @@ func TestUpstreamsLintIsContent(t *testing.T) {
 				t.Errorf("%v\n%s", err, out)
 			}
 		})
+	}
+}
+
+// What the overlays make of the Rollouts is linted as a whole, as it would be applied.
+func TestUpstreamsLintIsContentWithTheOverlays(t *testing.T) {
+	folders, _ := kustomizations(t)
+	linted := 0
+	for _, dir := range folders {
+		if !strings.HasPrefix(dir, "k8s/overlays/") {
+			continue
+		}
+		objects := build(t, dir)
+		if !slices.ContainsFunc(objects, func(o *unstructured.Unstructured) bool { return o.GetKind() == "Rollout" }) {
+			continue
+		}
+		linted++
+		t.Run(dir, func(t *testing.T) { shell(t, "kubectl argo rollouts lint -f "+write(t, objects)) })
+	}
+	if linted == 0 {
+		t.Error("no overlay has a Rollout")
 	}
 }
 

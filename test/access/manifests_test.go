@@ -3,7 +3,6 @@
 package access
 
 import (
-	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -13,9 +12,7 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
 
 	"tidegate.io/tidegate/internal/lab/apply"
@@ -27,13 +24,6 @@ const checkout = "../.."
 // dryRun asks the API server for everything but the writing. Strict: a field that the kind does not have is an error.
 const dryRun = "kubectl apply --dry-run=server --validate=strict "
 
-// absent are the kinds that no lab has, and whose they are. Their objects are left out; all others of the same folder are
-// not.
-var absent = map[schema.GroupKind]string{
-	{Group: "monitoring.coreos.com", Kind: "ServiceMonitor"}: "the Prometheus operator's",
-	{Group: "gateway.networking.k8s.io", Kind: "HTTPRoute"}:  "the Gateway API's",
-}
-
 // whole is what components are put on top of: by themselves they are nothing that could be applied.
 var whole = []string{"k8s/base/argo-rollouts", "k8s/rollouts/analysis", "k8s/rollouts/blue-green", "k8s/rollouts/canary"}
 
@@ -42,25 +32,12 @@ var beside = []string{"k8s/base/argo-rollouts/dashboard.yaml"}
 
 // TestTheAPIServerTakesEveryManifest walks k8s/. Of a component it judges what the component changes.
 func TestTheAPIServerTakesEveryManifest(t *testing.T) {
-	for kind, whose := range absent {
-		groups, err := admin(t).Discovery().ServerGroups()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if slices.ContainsFunc(groups.Groups, func(g metav1.APIGroup) bool { return g.Name == kind.Group }) {
-			t.Errorf("the lab has %s, %s: take it off the list of those that no lab has", kind, whose)
-		}
-	}
-	var left strings.Builder
+	fleet.ServeEveryKind(t)
 	folders, components := kustomizations(t)
 	for _, dir := range folders {
 		t.Run(dir, func(t *testing.T) {
-			objects := build(t, dir)
-			if judged := judgeable(t, objects, dir, &left); len(judged) < len(objects) {
-				accepts(t, judged)
-			} else {
-				shell(t, dryRun+"-k "+dir)
-			}
+			makeNamespaces(t, build(t, dir))
+			shell(t, dryRun+"-k "+dir)
 		})
 	}
 	plain := map[string]*unstructured.Unstructured{}
@@ -75,13 +52,13 @@ func TestTheAPIServerTakesEveryManifest(t *testing.T) {
 			if len(changed) == 0 {
 				t.Fatalf("it changes nothing of %v", whole)
 			}
-			accepts(t, judgeable(t, changed, dir, &left))
+			makeNamespaces(t, changed)
+			shell(t, dryRun+"-f "+write(t, changed))
 		})
 	}
 	for _, file := range beside {
 		t.Run(file, func(t *testing.T) { shell(t, dryRun+"-f "+file) })
 	}
-	t.Logf("left out, because no lab has the kind:\n%s", left.String())
 }
 
 func title(o *unstructured.Unstructured) string {
@@ -101,29 +78,14 @@ func build(t *testing.T, dir string) []*unstructured.Unstructured {
 	return objects
 }
 
-// judgeable leaves out what no lab has, with a line in left for each. Namespaces that objects live in are made.
-func judgeable(t *testing.T, objects []*unstructured.Unstructured, dir string, left *strings.Builder) []*unstructured.Unstructured {
+// makeNamespaces makes those that are among the objects: the others live in them.
+func makeNamespaces(t *testing.T, objects []*unstructured.Unstructured) {
 	t.Helper()
-	var judged []*unstructured.Unstructured
 	for _, o := range objects {
-		if whose, ok := absent[o.GroupVersionKind().GroupKind()]; ok {
-			fmt.Fprintf(left, "%-36s %s %s: %s\n", dir, o.GetKind(), o.GetName(), whose)
-			continue
-		}
 		if o.GetKind() == "Namespace" {
 			shell(t, "kubectl create namespace "+o.GetName()+" --dry-run=client -o yaml | kubectl apply -f -")
 		}
-		judged = append(judged, o)
 	}
-	return judged
-}
-
-func accepts(t *testing.T, objects []*unstructured.Unstructured) {
-	t.Helper()
-	if len(objects) == 0 {
-		t.Skip("all of its objects are of kinds whose CRD no lab has: they are listed at the end of this test")
-	}
-	shell(t, dryRun+"-f "+write(t, objects))
 }
 
 // stack writes a kustomization of the whole with a component on top, or without one.
@@ -194,10 +156,12 @@ func kustomizations(t *testing.T) (folders, components []string) {
 // The judge must be able to say no.
 func TestTheAPIServerRefusesWhatIsBroken(t *testing.T) {
 	for name, b := range map[string]struct{ dir, kind, was, now string }{
-		"unknown field":         {"k8s/base/argo-rollouts", "NetworkPolicy", "podSelector:", "podSelektor:"},
-		"impossible value":      {"k8s/base/argo-rollouts", "NetworkPolicy", "protocol: TCP", "protocol: HTTP"},
-		"unknown field of ours": {"k8s/rollouts/canary", "Rollout", "revisionHistoryLimit:", "revisionHistoryLimits:"},
-		"wrong type":            {"k8s/rollouts/canary", "Rollout", "replicas: 5", "replicas: five"},
+		"unknown field":           {"k8s/base/argo-rollouts", "NetworkPolicy", "podSelector:", "podSelektor:"},
+		"impossible value":        {"k8s/base/argo-rollouts", "NetworkPolicy", "protocol: TCP", "protocol: HTTP"},
+		"unknown field of ours":   {"k8s/rollouts/canary", "Rollout", "revisionHistoryLimit:", "revisionHistoryLimits:"},
+		"wrong type":              {"k8s/rollouts/canary", "Rollout", "replicas: 5", "replicas: five"},
+		"unknown field of others": {"k8s/components/prometheus-operator", "ServiceMonitor", "honorLabels:", "honourLabels:"},
+		"impossible route":        {"k8s/overlays/gateway-api/rollouts", "HTTPRoute", "kind: Service", "kind: 7"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			objects := build(t, b.dir)

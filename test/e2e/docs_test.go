@@ -17,12 +17,11 @@ import (
 	"tidegate.io/tidegate/internal/lab"
 )
 
-// elsewhere are commands of the docs that other tests run, or that need what no lab has.
+// elsewhere are commands of the docs that other tests run, and those that are only spoken of.
 var elsewhere = map[string]string{
-	"make demo":  "TestDemo runs what it runs",
-	"make test":  "it is what runs this test",
-	"make build": "make test builds first",
-	"kubectl apply -k k8s/components/prometheus-operator/": "needs the Prometheus operator's CRD",
+	"make demo":                     "TestDemo runs what it runs",
+	"make test":                     "it is what runs this test",
+	"make build":                    "make test builds first",
 	"kubectl explain":               "spoken of, not told to be run",
 	"kubectl logs":                  "spoken of, not told to be run",
 	"kubectl apply -k":              "spoken of, not told to be run",
@@ -38,10 +37,12 @@ var (
 // TestDocs runs every command of the pages, in order, as a reader would type it: in the checkout, with tidegate, kubectl
 // and the Rollouts plugin on the PATH.
 func TestDocs(t *testing.T) {
+	t.Parallel() // beside the dead region: both have labs of their own
 	fleet.Quiet(t)
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 8*time.Minute, errors.New("the docs' commands did not end within 8 minutes"))
 	defer cancel()
 	f := fleet.Another(t, lab.Options{Regions: []string{"us-west"}})
+	f.ServeEveryKind(t)
 	for _, page := range pages(t) {
 		text, err := os.ReadFile(filepath.Join("../..", page))
 		if err != nil {
