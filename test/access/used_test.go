@@ -33,7 +33,7 @@ func TestReleaserHoldsWhatAReleaseNeedsAndNoMore(t *testing.T) {
 		args := append([]string{"rollout", rollout, img, "--order", region, "--analysis-wait", "0", "--timeout", "180"}, more...)
 		return r, releaser.tidegate(t, &r, args...)
 	}
-	old := fleet.CurrentImage(t, q2q)
+	old := fleet.CurrentImage(t, region, q2q)
 	bad := rig.NewImage(q2q)
 	fleet.Behave(t, bad, image.Behaviour{Errors: 0.2})
 	r, out := release(q2q, bad)
@@ -67,7 +67,7 @@ func TestEmergencyHoldsWhatARollbackNeedsAndNoMore(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			old, img := fleet.CurrentImage(t, state.rollout), rig.NewImage(state.rollout)
+			old, img := fleet.CurrentImage(t, region, state.rollout), rig.NewImage(state.rollout)
 			state.reach(t, old, img)
 			var r result
 			out := emergency.tidegate(t, &r, "rollback", state.rollout, "test: "+name, "--context", "k8s-"+region)
@@ -169,7 +169,7 @@ var looks = []string{
 }
 
 func TestViewerHoldsWhatLookingNeedsAndNoMore(t *testing.T) {
-	old := fleet.CurrentImage(t, q2q)
+	old := fleet.CurrentImage(t, region, q2q)
 	midSteps(t, rig.NewImage(q2q)) // so that there is something to see
 	defer func() {
 		if _, err := fleet.Shell(t.Context(), "tidegate rollback "+q2q+" 'test: seen' --context k8s-"+region); err != nil {

@@ -16,18 +16,18 @@ import (
 
 // TestRegionKilledInTheMiddle has a lab of its own, for it leaves a region dead.
 func TestRegionKilledInTheMiddle(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel() // it waits two minutes for a region that is dead
 	fleet.Quiet(t)
 	f := fleet.Another(t, lab.Options{Regions: []string{"us-west", "us-east"}, Services: []string{gateway, q2q}})
-	old, img := f.CurrentImage(t, q2q), rig.NewImage(q2q)
+	old, img := f.CurrentImage(t, "us-west", q2q), rig.NewImage(q2q)
 	// The second region gets the image by hand, so that the rollback below has something to do there.
 	rig.Everywhere(t, []string{"us-east"}, func(region string) error { return promoteFully(t.Context(), f, region, gateway, rig.NewImage(gateway)) })
-	oldGateway := f.CurrentImage(t, gateway)
+	oldGateway := f.CurrentImage(t, "us-west", gateway)
 
 	var result rolloutResult
 	ended := make(chan rig.Outcome, 1)
 	go func() {
-		ended <- f.Tidegate(t, &result, "rollout", q2q, img, "--order", "us-west,us-east", "--timeout", "10") // and the thirty seconds of its own pauses
+		ended <- f.Tidegate(t, &result, "rollout", q2q, img, "--order", "us-west,us-east", "--timeout", "10") // and the thirty seconds of its own pauses, and the rollback's time
 	}()
 	f.Until(t, "us-west", q2q, "the first step", time.Minute, func(u *unstructured.Unstructured) bool {
 		return rig.ImageIn(u, "spec", "template", "spec") == img && rig.Num(u, "status", "canary", "weights", "canary", "weight") == 10

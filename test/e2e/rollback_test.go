@@ -144,6 +144,9 @@ func oldPodsGone(ctx context.Context, f *rig.Fleet, region, rollout string) erro
 	})
 }
 
+// promised is how long a rollback may take, in seconds, even on a busy machine.
+const promised = 30
+
 func TestRollbackFindsItsWayFromEveryState(t *testing.T) {
 	// Argo throws the oldest ReplicaSets away by their creation, and the good version here is older than all the others.
 	rig.Everywhere(t, order, func(region string) error {
@@ -153,9 +156,9 @@ func TestRollbackFindsItsWayFromEveryState(t *testing.T) {
 	var table strings.Builder
 	for _, state := range states {
 		t.Run(state.name, func(t *testing.T) {
-			old, img := fleet.CurrentImage(t, state.rollout), rig.NewImage(state.rollout)
+			old, img := fleet.CurrentImage(t, "us-west", state.rollout), rig.NewImage(state.rollout)
 			rig.Everywhere(t, order, func(region string) error { return state.reach(t.Context(), fleet, region, img) })
-			unharmed := fleet.NoneFailed(t, state.rollout)
+			unharmed := fleet.NoneFailed(t, order, state.rollout)
 			var result rollbackResult
 			out := fleet.Tidegate(t, &result, "rollback", state.rollout, "test: "+state.name)
 			if out.Code != 0 || result.Outcome != "rolled-back" {
@@ -173,6 +176,9 @@ func TestRollbackFindsItsWayFromEveryState(t *testing.T) {
 				}
 				traffic, pods = append(traffic, *r.TrafficRestoredSeconds), append(pods, *r.PodsRestoredSeconds)
 			}
+			if slowest := max(slices.Max(traffic), slices.Max(pods)); slowest > promised {
+				t.Errorf("whole after %.1f s, want %d s at the most", slowest, promised)
+			}
 			fmt.Fprintf(&table, "%-52s %6.2f %6.2f   %s\n", state.name, slices.Max(traffic), slices.Max(pods), strings.Join(result.Regions[0].Steps, ", "))
 		})
 	}
@@ -180,7 +186,7 @@ func TestRollbackFindsItsWayFromEveryState(t *testing.T) {
 }
 
 func TestSecondRollbackOfTheSameIncidentStays(t *testing.T) {
-	old, img := fleet.CurrentImage(t, gateway), rig.NewImage(gateway)
+	old, img := fleet.CurrentImage(t, "us-west", gateway), rig.NewImage(gateway)
 	rig.Everywhere(t, order, func(region string) error { return promoteFully(t.Context(), fleet, region, gateway, img) })
 	for _, operator := range []string{"first", "second"} {
 		var result rollbackResult

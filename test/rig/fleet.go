@@ -9,6 +9,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -29,6 +30,10 @@ import (
 // Speed is the time lapse of the suites: the most at which the gates still see enough scrapes.
 const Speed = 30
 
+// parallel is how many tests go on at once unless -parallel says otherwise. They mostly wait for pauses and windows to pass;
+// with more, two cores are too busy to answer every user.
+const parallel = "4"
+
 // Fleet is a lab, the binary under test, and a client for each region.
 type Fleet struct {
 	Lab     *lab.Lab
@@ -40,6 +45,7 @@ type Fleet struct {
 // costs seconds; the tests leave each region whole.
 func Main(m *testing.M, o lab.Options, use func(*Fleet)) int {
 	klog.SetLogger(logr.Discard()) // each watch that a test ends would be told of as an error
+	setParallel()
 	fail := func(err error) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -68,6 +74,15 @@ func Main(m *testing.M, o lab.Options, use func(*Fleet)) int {
 	return code
 }
 
+func setParallel() {
+	flag.Parse()
+	chosen := false
+	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
+	if !chosen {
+		_ = flag.Set("test.parallel", parallel) // a flag that every test binary has
+	}
+}
+
 // Start starts a lab at Speed, unless o says otherwise, that runs the binary.
 func Start(ctx context.Context, binary string, o lab.Options) (*Fleet, error) {
 	o.Executable = binary
@@ -78,18 +93,41 @@ func Start(ctx context.Context, binary string, o lab.Options) (*Fleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Fleet{Lab: l, Binary: binary, Clients: map[string]dynamic.Interface{}}
+	f := &Fleet{Lab: l, Binary: binary}
+	if f.Clients, err = reach(l.Client); err != nil {
+		return nil, errors.Join(err, f.Stop())
+	}
+	return f, nil
+}
+
+// reach makes a client for each region of a lab.
+func reach(l *lab.Client) (map[string]dynamic.Interface, error) {
+	clients := map[string]dynamic.Interface{}
 	for _, region := range l.Regions() {
 		rules := &clientcmd.ClientConfigLoadingRules{ExplicitPath: l.Kubeconfig()}
 		cfg, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: "k8s-" + region}).ClientConfig()
 		if err != nil {
-			return nil, errors.Join(err, f.Stop())
+			return nil, err
 		}
-		if f.Clients[region], err = dynamic.NewForConfig(cfg); err != nil {
-			return nil, errors.Join(err, f.Stop())
+		if clients[region], err = dynamic.NewForConfig(cfg); err != nil {
+			return nil, err
 		}
 	}
-	return f, nil
+	return clients, nil
+}
+
+// Theirs is the oracle on a lab that somebody else started, and will take down.
+func (f *Fleet) Theirs(t *testing.T, dir string) *Fleet {
+	t.Helper()
+	client, err := lab.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs := &Fleet{Lab: &lab.Lab{Client: client}, Binary: f.Binary}
+	if theirs.Clients, err = reach(client); err != nil {
+		t.Fatal(err)
+	}
+	return theirs
 }
 
 // Stop takes the lab down.

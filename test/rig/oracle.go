@@ -123,10 +123,10 @@ func (f *Fleet) Get(ctx context.Context, region string, gvr schema.GroupVersionR
 	return f.Clients[region].Resource(gvr).Namespace("default").Get(ctx, name, metav1.GetOptions{})
 }
 
-// CurrentImage is what the rollout asks for now, in the first region.
-func (f *Fleet) CurrentImage(t *testing.T, rollout string) string {
+// CurrentImage is what the rollout asks for now.
+func (f *Fleet) CurrentImage(t *testing.T, region, rollout string) string {
 	t.Helper()
-	u, err := f.Get(t.Context(), f.Lab.Regions()[0], RolloutsGVR, rollout)
+	u, err := f.Get(t.Context(), region, RolloutsGVR, rollout)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,11 +234,12 @@ func (f *Fleet) sent(ctx context.Context, region, rollout string) (mesh.Total, e
 	return mesh.Total{}, nil
 }
 
-// NoneFailed fails the test if any user's request to the rollout failed, in any region, from now until check is called.
-func (f *Fleet) NoneFailed(t *testing.T, rollout string) (check func()) {
+// NoneFailed fails the test if any user's request to the rollout failed, in any of the regions, from now until check is
+// called.
+func (f *Fleet) NoneFailed(t *testing.T, regions []string, rollout string) (check func()) {
 	t.Helper()
 	before := map[string]mesh.Total{}
-	for region := range f.Clients {
+	for _, region := range regions {
 		total, err := f.sent(t.Context(), region, rollout)
 		if err != nil {
 			t.Fatal(err)
@@ -247,7 +248,7 @@ func (f *Fleet) NoneFailed(t *testing.T, rollout string) (check func()) {
 	}
 	return func() {
 		t.Helper()
-		for region := range f.Clients {
+		for _, region := range regions {
 			after, err := f.sent(t.Context(), region, rollout)
 			if err != nil {
 				t.Fatal(err)

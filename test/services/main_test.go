@@ -1,6 +1,6 @@
 //go:build lab
 
-// Package services releases each of the six services on a real region: good versions go through, and for each gate of
+// Package services releases each of the six services on real regions: good versions go through, and for each gate of
 // each service a version with the fault that the gate is there for is caught by that gate and taken back.
 package services
 
@@ -12,10 +12,14 @@ import (
 	"tidegate.io/tidegate/test/rig"
 )
 
-const region = "us-west"
+// The faults have a region of their own: a user of a slow version that gave up would be held against the good one.
+const (
+	goodRegion  = "us-west"
+	faultRegion = "us-east"
+)
 
 var fleet *rig.Fleet
 
 func TestMain(m *testing.M) {
-	os.Exit(rig.Main(m, lab.Options{Regions: []string{region}}, func(f *rig.Fleet) { fleet = f }))
+	os.Exit(rig.Main(m, lab.Options{Regions: []string{goodRegion, faultRegion}}, func(f *rig.Fleet) { fleet = f }))
 }

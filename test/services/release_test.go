@@ -31,31 +31,36 @@ func TestEachServiceIsReleasedAndProtected(t *testing.T) {
 	for _, s := range services() {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			// First, or a user of a slow version that gave up a moment later would be held against the good one.
-			t.Run("good", func(t *testing.T) { s.good(t, s) })
-			for _, f := range s.faults {
-				t.Run(f.name, func(t *testing.T) { s.protects(t, f) })
-			}
+			t.Run("good", func(t *testing.T) {
+				t.Parallel()
+				s.good(t, s)
+			})
+			t.Run("faults", func(t *testing.T) {
+				t.Parallel()
+				for _, f := range s.faults {
+					t.Run(f.name, func(t *testing.T) { s.protects(t, f) })
+				}
+			})
 		})
 	}
 }
 
 // protects releases the faulty version, and wants it caught by its gate and taken back.
 func (s service) protects(t *testing.T, f fault) {
-	old, img := fleet.CurrentImage(t, s.name), rig.NewImage(s.name)
+	old, img := fleet.CurrentImage(t, faultRegion, s.name), rig.NewImage(s.name)
 	fleet.Behave(t, img, f.does)
 	var r result
-	out := fleet.Tidegate(t, &r, "rollout", s.name, img, "--order", region, "--timeout", patience, "--analysis-wait", "0", "--promote")
+	out := fleet.Tidegate(t, &r, "rollout", s.name, img, "--order", faultRegion, "--timeout", patience, "--analysis-wait", "0", "--promote")
 	if out.Code != 3 || r.Outcome != "rolled-back" {
 		t.Fatalf("exit code %d, outcome %q, want 3 and rolled-back\n%s", out.Code, r.Outcome, out.Stderr)
 	}
 	if failed := r.failed(); !slices.ContainsFunc(failed, func(metric string) bool { return slices.Contains(f.caughtBy, metric) }) {
 		t.Errorf("caught by %v, want one of %v\n%s", failed, f.caughtBy, out.Stderr)
 	}
-	if err := fleet.ServesOnly(t.Context(), region, s.name, old); err != nil {
+	if err := fleet.ServesOnly(t.Context(), faultRegion, s.name, old); err != nil {
 		t.Error(err)
 	}
-	served, err := fleet.Requests(t.Context(), region, s.name, img)
+	served, err := fleet.Requests(t.Context(), faultRegion, s.name, img)
 	switch {
 	case err != nil:
 		t.Fatal(err)
@@ -89,9 +94,9 @@ type release struct {
 
 func (s service) begin(t *testing.T) *release {
 	t.Helper()
-	x := &release{image: rig.NewImage(s.name), done: make(chan rig.Outcome, 1), check: fleet.NoneFailed(t, s.name)}
+	x := &release{image: rig.NewImage(s.name), done: make(chan rig.Outcome, 1), check: fleet.NoneFailed(t, []string{goodRegion}, s.name)}
 	go func() {
-		x.done <- fleet.Tidegate(t, &x.r, "rollout", s.name, x.image, "--order", region, "--timeout", patience, "--analysis-wait", "0")
+		x.done <- fleet.Tidegate(t, &x.r, "rollout", s.name, x.image, "--order", goodRegion, "--timeout", patience, "--analysis-wait", "0")
 	}()
 	return x
 }
@@ -102,7 +107,7 @@ func (s service) end(t *testing.T, x *release) {
 	if out := <-x.done; out.Code != 0 || x.r.Outcome != "completed" {
 		t.Fatalf("exit code %d, outcome %q, want 0 and completed\n%s", out.Code, x.r.Outcome, out.Stderr)
 	}
-	if err := fleet.ServesOnly(t.Context(), region, s.name, x.image); err != nil {
+	if err := fleet.ServesOnly(t.Context(), goodRegion, s.name, x.image); err != nil {
 		t.Error(err)
 	}
 	x.check()
@@ -110,11 +115,11 @@ func (s service) end(t *testing.T, x *release) {
 
 // promotedByHand releases a version that must wait for somebody when all of its gates have passed.
 func promotedByHand(t *testing.T, s service) {
-	old, x := fleet.CurrentImage(t, s.name), s.begin(t)
-	fleet.Until(t, region, s.name, "the pause before promotion", 5*time.Minute, func(u *unstructured.Unstructured) bool {
+	old, x := fleet.CurrentImage(t, goodRegion, s.name), s.begin(t)
+	fleet.Until(t, goodRegion, s.name, "the pause before promotion", 5*time.Minute, func(u *unstructured.Unstructured) bool {
 		return rig.ImageIn(u, "spec", "template", "spec") == x.image && rig.Settled(u) && waitsForSomebody(u)
 	})
-	u, err := fleet.Get(t.Context(), region, rig.RolloutsGVR, s.name)
+	u, err := fleet.Get(t.Context(), goodRegion, rig.RolloutsGVR, s.name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +127,7 @@ func promotedByHand(t *testing.T, s service) {
 		t.Fatal("it was promoted before anybody said so")
 	}
 	if rig.Str(u, "spec", "strategy", "blueGreen", "activeService") != "" {
-		if err := fleet.ServesOnly(t.Context(), region, s.name, old); err != nil {
+		if err := fleet.ServesOnly(t.Context(), goodRegion, s.name, old); err != nil {
 			t.Errorf("before promotion: %v", err)
 		}
 	}
@@ -151,7 +156,7 @@ func promotedByTheClock(after time.Duration) func(*testing.T, service) {
 	return func(t *testing.T, s service) {
 		x := s.begin(t)
 		var paused, switched time.Time
-		fleet.Until(t, region, s.name, "promotion by the clock", 5*time.Minute, func(u *unstructured.Unstructured) bool {
+		fleet.Until(t, goodRegion, s.name, "promotion by the clock", 5*time.Minute, func(u *unstructured.Unstructured) bool {
 			if rig.ImageIn(u, "spec", "template", "spec") != x.image || !rig.Settled(u) {
 				return false
 			}
@@ -176,7 +181,7 @@ func promotedByItself(weights ...int64) func(*testing.T, service) {
 	return func(t *testing.T, s service) {
 		x := s.begin(t)
 		var seen []int64
-		fleet.Until(t, region, s.name, "promotion", 5*time.Minute, func(u *unstructured.Unstructured) bool {
+		fleet.Until(t, goodRegion, s.name, "promotion", 5*time.Minute, func(u *unstructured.Unstructured) bool {
 			weight := rig.Num(u, "status", "canary", "weights", "canary", "weight")
 			if rig.ImageIn(u, "spec", "template", "spec") == x.image && weight > 0 && weight < 100 && !slices.Contains(seen, weight) {
 				seen = append(seen, weight)

@@ -36,6 +36,13 @@ func services() []service {
 		return fault{name: "page " + how, does: image.Behaviour{Page: how}, caughtBy: []string{"visual-regression"}, unseen: true}
 	}
 	return []service{
+		// The longest canary first, or the others would wait for it at the end.
+		{"teei-data-residency", promotedByHand, []fault{
+			{name: "data leaves its region", does: image.Behaviour{Violations: []string{"residency"}}, caughtBy: []string{"residency-violations"}},
+			{name: "personal data gets out", does: image.Behaviour{Violations: []string{"pii"}}, caughtBy: []string{"pii-exposures"}},
+			{name: "requests without an audit record", does: image.Behaviour{Unaudited: 0.1}, caughtBy: []string{"audit-coverage"}},
+			refusals, slow(100),
+		}},
 		{"teei-api-gateway", promotedByHand, []fault{broken, errors, slow(100)}},
 		{"teei-reporting", promotedByHand, []fault{
 			{name: "answers without a choice", does: image.Behaviour{Garbled: true}, caughtBy: []string{"genai-smoke"}, unseen: true},
@@ -52,12 +59,6 @@ func services() []service {
 		{"teei-analytics", promotedByItself(5, 20, 50), []fault{
 			{name: "slow queries", does: image.Behaviour{Queries: 10}, caughtBy: []string{"clickhouse-query-p95"}},
 			errors, slow(600),
-		}},
-		{"teei-data-residency", promotedByHand, []fault{
-			{name: "data leaves its region", does: image.Behaviour{Violations: []string{"residency"}}, caughtBy: []string{"residency-violations"}},
-			{name: "personal data gets out", does: image.Behaviour{Violations: []string{"pii"}}, caughtBy: []string{"pii-exposures"}},
-			{name: "requests without an audit record", does: image.Behaviour{Unaudited: 0.1}, caughtBy: []string{"audit-coverage"}},
-			refusals,
 		}},
 	}
 }
