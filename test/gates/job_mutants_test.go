@@ -25,7 +25,7 @@ func jobMutants() []jobMutant {
 	mutants := []jobMutant{
 		{"an answer may take any time", smoke, "answers too late (2 s)", withArgs("--max-latency=0")},
 		{"another version is asked", smoke, "answers with errors", asking("{{args.service}}", "active")},
-		{"the first token may take any time", genai, "first token too late (2 s)", withArgs("--max-first-token=0")},
+		{"the first token may take any time", genai, "first token too late (2 s)", withArgs("--max-first-token=0", "--timeout=60s")},
 		{"an answer may be of any length", genai, "too many tokens (512)", withArgs("--max-tokens=0")},
 		{"another version is asked", genai, "answers without a choice", asking("{{args.service}}", "active")},
 		{"every pixel may differ", visual, "a button has moved", withArgs("--max-diff=100")},

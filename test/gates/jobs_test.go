@@ -31,7 +31,7 @@ func jobRows() []jobRow {
 		{"smoke-test-analysis", "smoke-test", "answers with errors", image.Behaviour{Latency: 20}, image.Behaviour{Errors: 1}},
 		{"smoke-test-analysis", "smoke-test", "answers too late (2 s)", image.Behaviour{Latency: 60}, image.Behaviour{Latency: 3000}},
 		{"genai-smoke-analysis", "genai-smoke", "answers without a choice", image.Behaviour{}, image.Behaviour{Garbled: true}},
-		{"genai-smoke-analysis", "genai-smoke", "first token too late (2 s)", image.Behaviour{Latency: 100}, image.Behaviour{Latency: 1000}},
+		{"genai-smoke-analysis", "genai-smoke", "first token too late (2 s)", image.Behaviour{Latency: 100}, image.Behaviour{Latency: 3000}},
 		{"genai-smoke-analysis", "genai-smoke", "too many tokens (512)", image.Behaviour{Tokens: 4}, image.Behaviour{Tokens: 9}},
 		{"visual-regression-analysis", "visual-regression", "a button has moved", image.Behaviour{}, image.Behaviour{Page: "moved"}},
 		{"visual-regression-analysis", "visual-regression", "a colour has changed", image.Behaviour{Latency: 20}, image.Behaviour{Page: "recoloured"}},
@@ -137,7 +137,8 @@ func create(t *testing.T, gvr schema.GroupVersionResource, object map[string]any
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := client.Delete(context.Background(), made.GetName(), metav1.DeleteOptions{}); err != nil {
+		now := metav1.DeleteOptions{GracePeriodSeconds: new(int64)} // the next test may use the name
+		if err := client.Delete(context.Background(), made.GetName(), now); err != nil {
 			t.Error(err)
 		}
 	})
