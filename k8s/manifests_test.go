@@ -39,7 +39,9 @@ type object struct {
 // build is `kubectl kustomize k8s/<dir>`.
 func build(t *testing.T, dir string) []object {
 	t.Helper()
-	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), dir)
+	options := krusty.MakeDefaultOptions()
+	options.Reorder = krusty.ReorderOptionUnspecified // the order is the kustomization's own, or that of kubectl
+	resources, err := krusty.MakeKustomizer(options).Run(filesys.MakeFsOnDisk(), dir)
 	if err != nil {
 		t.Fatalf("kustomize build %s: %v", dir, err)
 	}
@@ -189,6 +191,24 @@ type virtualService struct {
 }
 
 // Embedding leaves files out in silence whose names begin with a dot or an underscore.
+// TestWhatARolloutRefersToComesFirst: kubectl applies in this order, and the controller calls a Rollout invalid as long as what
+// it refers to is not there.
+func TestWhatARolloutRefersToComesFirst(t *testing.T) {
+	for _, dir := range kustomizations(t) {
+		rollout := ""
+		for _, o := range build(t, dir) {
+			switch o.Kind {
+			case "Rollout":
+				rollout = o.Name
+			case "Service", "VirtualService", "HTTPRoute", "AnalysisTemplate":
+				if rollout != "" {
+					t.Errorf("%s: %s %s comes after Rollout %s", dir, o.Kind, o.Name, rollout)
+				}
+			}
+		}
+	}
+}
+
 func TestBinaryCarriesTheWholeTree(t *testing.T) {
 	disk := files(t, os.DirFS("."))
 	disk = slices.DeleteFunc(disk, func(name string) bool { return !strings.Contains(name, "/") })

@@ -47,7 +47,9 @@ func Dir(path string) ([]*unstructured.Unstructured, error) {
 }
 
 func build(tree filesys.FileSystem, dir, name string) ([]*unstructured.Unstructured, error) {
-	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(tree, dir)
+	options := krusty.MakeDefaultOptions()
+	options.Reorder = krusty.ReorderOptionUnspecified // the order is the kustomization's own, or that of kubectl
+	resources, err := krusty.MakeKustomizer(options).Run(tree, dir)
 	if err != nil {
 		return nil, fmt.Errorf("kustomize %s: %w", name, err)
 	}
