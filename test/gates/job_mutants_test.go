@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"tidegate.io/tidegate/internal/lab/image"
+	"tidegate.io/tidegate/test/rig"
 )
 
 // jobMutant is one way in which somebody might loosen a gate that runs as a Job, and the fault of the table that must then get
@@ -68,6 +69,7 @@ func changeArgs(change func([]any) []any) func(map[string]any) {
 // TestEachLoosenedJobIsCaught breaks each gate that runs as a Job in each way, on purpose: the fault that it is there for must
 // then have another verdict than the table has.
 func TestEachLoosenedJobIsCaught(t *testing.T) {
+	rig.NeedBrowser(t)
 	all := templates(t)
 	serve(t, "active", image.Behaviour{}, false)
 	var runs []*unstructured.Unstructured

@@ -56,6 +56,7 @@ func jobCells() []jobCell {
 
 // TestEachJobBites is the table of the gates that run as Jobs, in the lab as processes: of Chromium, too.
 func TestEachJobBites(t *testing.T) {
+	rig.NeedBrowser(t)
 	all := templates(t)
 	serve(t, "active", image.Behaviour{}, false)
 	var runs []*unstructured.Unstructured

@@ -25,6 +25,7 @@ import (
 
 	"tidegate.io/tidegate/internal/lab"
 	"tidegate.io/tidegate/internal/lab/image"
+	"tidegate.io/tidegate/internal/probe/visual"
 )
 
 // Speed is the time lapse of the suites: the most at which the gates still see enough scrapes.
@@ -170,6 +171,17 @@ func (f *Fleet) Quiet(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// NeedBrowser skips a test where there is no browser. In CI, where nobody reads what was skipped, it fails.
+func NeedBrowser(t *testing.T) {
+	t.Helper()
+	if _, err := visual.FindBrowser(""); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skipf("the visual gate is not tried: %v", err)
+	}
 }
 
 // tags count up: an image that was released before is no release.

@@ -30,6 +30,9 @@ const patience = "400"
 func TestEachServiceIsReleasedAndProtected(t *testing.T) {
 	for _, s := range services() {
 		t.Run(s.name, func(t *testing.T) {
+			if s.looks() {
+				rig.NeedBrowser(t)
+			}
 			t.Parallel()
 			t.Run("good", func(t *testing.T) {
 				t.Parallel()
@@ -43,6 +46,11 @@ func TestEachServiceIsReleasedAndProtected(t *testing.T) {
 			})
 		})
 	}
+}
+
+// looks tells that a browser looks at the service before promotion, at good versions and at bad ones.
+func (s service) looks() bool {
+	return slices.ContainsFunc(s.faults, func(f fault) bool { return slices.Contains(f.caughtBy, "visual-regression") })
 }
 
 // protects releases the faulty version, and wants it caught by its gate and taken back.
