@@ -121,9 +121,10 @@ func (o *rolloutOptions) run(ctx context.Context) error {
 		return usageError{err}
 	}
 	started := time.Now()
-	log := newProgress(o.err)
+	log, ask := newProgress(o.err), o.ask()
+	log.promotion = func(region string) string { return o.promotion(region, ask != nil) }
 	rel := engine.Release{
-		Plan: plan, Regions: regions, Ask: o.ask(),
+		Plan: plan, Regions: regions, Ask: ask,
 		Served: func(ctx context.Context, region, hash string, since time.Time) (engine.Served, error) {
 			return reached[region].served(ctx, o.namespace, hash, since)
 		},
@@ -134,6 +135,20 @@ func (o *rolloutOptions) run(ctx context.Context) error {
 		return err
 	}
 	return o.finish(result, started, err)
+}
+
+// promotion is how to promote in a region: with a command, or by an answer where somebody is asked.
+func (o *rolloutOptions) promotion(region string, asked bool) string {
+	how := fmt.Sprintf("kubectl argo rollouts promote %s -n %s", o.name, o.namespace)
+	for _, r := range o.order {
+		if r.Name == region {
+			how += " --context " + r.Context
+		}
+	}
+	if asked {
+		how += ", or answer here"
+	}
+	return how
 }
 
 // ask asks on the terminal, where there is one; elsewhere it is nil and a promotion is waited for.

@@ -17,6 +17,8 @@ type progress struct {
 	out   io.Writer
 	paint paint
 	last  map[string]string
+	// promotion says how to promote in a region.
+	promotion func(region string) string
 }
 
 func newProgress(out io.Writer) *progress {
@@ -62,7 +64,7 @@ func (p *progress) region(r release.Region, seen release.Observation) {
 	case seen.Trouble != "":
 		text = "tried again: " + seen.Trouble
 	case r.Phase == release.AwaitingApproval:
-		text = "waits for a promotion: 'kubectl argo rollouts promote', or answer here"
+		text = "waits for a promotion: " + p.promotion(r.Name)
 	case r.Phase == release.Updating:
 		text = seen.Progress
 	}
