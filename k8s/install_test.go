@@ -105,7 +105,8 @@ func checkAvailability(t *testing.T, objects []object) {
 	}
 	budget := all[policyv1.PodDisruptionBudget](t, objects, "PodDisruptionBudget")["argo-rollouts"].Spec
 	kept, away := budget.MinAvailable, budget.MaxUnavailable
-	if !(kept != nil && kept.IntValue() >= 1 || away != nil && away.IntValue() == 1) || !selectsLabels(budget.Selector, pod.Labels) {
+	remains := kept != nil && kept.IntValue() >= 1 || away != nil && away.IntValue() == 1
+	if !remains || !selectsLabels(budget.Selector, pod.Labels) {
 		t.Errorf("all controllers may be evicted at once: %v", budget)
 	}
 	c := pod.Spec.Containers[0]

@@ -20,11 +20,11 @@ func TestADenialIsNotAsOldAsTheOutageBeforeIt(t *testing.T) {
 		if refused(errors.New("connection refused")) {
 			t.Fatal("an outage is no refusal")
 		}
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		if refused(denial) {
 			t.Error("the first denial after a minute of outage is believed at once")
 		}
-		time.Sleep(DeniedFor)
+		<-time.After(DeniedFor)
 		if !refused(denial) {
 			t.Errorf("a denial that has lasted for %s is not believed", DeniedFor)
 		}

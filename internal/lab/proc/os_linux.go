@@ -57,7 +57,7 @@ func identify(pid int) (started, path string, err error) {
 // parseStat returns from /proc/PID/stat when the process started, in ticks, and whether it has ended: it is a zombie, and so
 // is its last thread. Field 2, the program's name, may hold blanks and brackets.
 func parseStat(stat []byte) (ticks string, ended bool, err error) {
-	const state, threads, started = 3 - 3, 20 - 3, 22 - 3 // numbers of the fields, of which the first two are cut off
+	const state, threads, started = 0, 17, 19 // fields 3, 20 and 22: the first two are cut off
 	end := bytes.LastIndexByte(stat, ')')
 	fields := strings.Fields(string(stat[end+1:]))
 	if end < 0 || len(fields) <= started {
