@@ -18,6 +18,7 @@ const module = "tidegate.io/tidegate/internal/"
 var arrows = map[string][]string{
 	"cli": {"engine", "fleet", "lab", "lab/image", "promapi", "release", "rollback", "rollouts",
 		"probe", "probe/genai", "probe/smoke", "probe/visual", "probe/web"},
+	"crdgen":       {"gomodule"},
 	"engine":       {"promapi", "release", "rollback", "rollouts"},
 	"rollouts":     {"release", "rollback"},
 	"probe/smoke":  {"probe", "probe/web"},

@@ -17,12 +17,14 @@ import (
 	"path/filepath"
 
 	"sigs.k8s.io/yaml"
+
+	"tidegate.io/tidegate/internal/gomodule"
 )
 
 // target is one generated file and where its CRDs come from.
 type target struct {
 	path   string // below the k8s folder
-	module module
+	module gomodule.Module
 	glob   string   // files inside the module
 	names  []string // CRDs to keep, by metadata.name; empty keeps all
 }
@@ -33,15 +35,15 @@ func targets() []target {
 	return []target{
 		{
 			path:   "base/argo-rollouts/crds.yaml",
-			module: module{path: "github.com/argoproj/argo-rollouts"},
+			module: gomodule.Module{Path: "github.com/argoproj/argo-rollouts"},
 			glob:   "manifests/crds/*-crd.yaml",
 		},
 		{
 			path: "components/istio-crds/crds.yaml",
-			module: module{
-				path:    "istio.io/api",
-				version: "v1.30.8",
-				sum:     "h1:/weRNO9YbJsKqFibiGCjXG1i+UwNhJb3vts6ChGR554=",
+			module: gomodule.Module{
+				Path:    "istio.io/api",
+				Version: "v1.30.8",
+				Sum:     "h1:/weRNO9YbJsKqFibiGCjXG1i+UwNhJb3vts6ChGR554=",
 			},
 			glob:  "kubernetes/customresourcedefinitions.gen.yaml",
 			names: []string{"destinationrules.networking.istio.io", "virtualservices.networking.istio.io"},
@@ -77,7 +79,7 @@ func run(ctx context.Context, dir string) error {
 
 // render returns the whole text of the generated file.
 func (t target) render(ctx context.Context) ([]byte, error) {
-	fetched, err := t.module.fetch(ctx)
+	fetched, err := t.module.Fetch(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -35,6 +35,7 @@ func TestDemo(t *testing.T) {
 	diary := watchRelease(t, theirs, q2q, img)
 	share := shareAtTenPercent(t, theirs, "us-west", img)
 
+	demo.awaitPassed(q2q)
 	demo.await("A good version of the blue/green service")
 	diary.inOrder(t)
 	canary()
@@ -45,6 +46,7 @@ func TestDemo(t *testing.T) {
 	blueGreen := theirs.NoneFailed(t, order, gateway)
 	diary = watchRelease(t, theirs, gateway, img)
 
+	demo.awaitPassed(gateway)
 	demo.await("Now a bad one")
 	diary.inOrder(t)
 	blueGreen()
@@ -109,12 +111,21 @@ func startDemo(t *testing.T, home string) *demo {
 	return d
 }
 
-// await reads on until the demo has said something.
+// awaitPassed reads the result of a good release: every region passed, in order, and the whole is complete.
+func (d *demo) awaitPassed(service string) {
+	d.t.Helper()
+	for _, region := range order {
+		d.await(region + " Passed v1.0.0 " + demoTag)
+	}
+	d.await(service + " " + demoTag + ": completed")
+}
+
+// await reads on until the demo has said something, however wide the columns are.
 func (d *demo) await(what string) {
 	d.t.Helper()
 	for d.lines.Scan() {
 		d.said.WriteString(d.lines.Text() + "\n")
-		if strings.Contains(d.lines.Text(), what) {
+		if strings.Contains(strings.Join(strings.Fields(d.lines.Text()), " "), what) {
 			return
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -40,6 +41,10 @@ type Fleet struct {
 	Lab     *lab.Lab
 	Binary  string
 	Clients map[string]dynamic.Interface
+
+	quiet  sync.Mutex
+	hushed int     // tests that are quiet now
+	load   float64 // before the first of them
 }
 
 // Main builds the binary, starts one lab for a whole package, lets the tests use it, and returns their exit code. A start
@@ -156,18 +161,29 @@ func (f *Fleet) Another(t *testing.T, o lab.Options) *Fleet {
 	return another
 }
 
-// Quiet pauses the load on the shared lab while a test has a lab of its own: there are two cores.
+// Quiet pauses the load on the shared lab while a test has a lab of its own: there are two cores. Where several are quiet at
+// once, the load comes back after the last.
 func (f *Fleet) Quiet(t *testing.T) {
 	t.Helper()
-	state, err := f.Lab.Status(t.Context())
-	if err == nil {
-		err = f.Lab.SetLoad(t.Context(), 0)
+	f.quiet.Lock()
+	defer f.quiet.Unlock()
+	if f.hushed == 0 {
+		state, err := f.Lab.Status(t.Context())
+		if err == nil {
+			f.load, err = state.Load, f.Lab.SetLoad(t.Context(), 0)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	f.hushed++
 	t.Cleanup(func() {
-		if err := f.Lab.SetLoad(context.Background(), state.Load); err != nil {
+		f.quiet.Lock()
+		defer f.quiet.Unlock()
+		if f.hushed--; f.hushed > 0 {
+			return
+		}
+		if err := f.Lab.SetLoad(context.Background(), f.load); err != nil {
 			t.Error(err)
 		}
 	})
