@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"tidegate.io/tidegate/internal/gomodule"
 )
@@ -43,10 +46,17 @@ func (f *Fleet) ServeEveryKind(t *testing.T) {
 			t.Fatal(err)
 		}
 		// Server-side: the descriptions do not fit into the annotation of the other way.
-		script := fmt.Sprintf("kubectl apply --server-side -f %s && kubectl wait --for=condition=Established --timeout=60s crd/%s",
-			filepath.Join(module.Dir, c.file), c.name)
-		if _, err := f.Shell(ctx, script); err != nil {
+		if _, err := f.Shell(ctx, "kubectl apply --server-side -f "+filepath.Join(module.Dir, c.file)); err != nil {
 			t.Fatal(errors.Join(err, context.Cause(ctx)))
 		}
+		// Not with kubectl, whose wait takes a CRD that has no conditions yet for a broken one.
+		if err := follow(ctx, f.Clients[f.Lab.Regions()[0]].Resource(crdsGVR), c.name, established); err != nil {
+			t.Fatalf("waiting for CRD %s to be established: %v", c.name, err)
+		}
 	}
+}
+
+func established(crd *unstructured.Unstructured) bool {
+	conditions, _, _ := unstructured.NestedSlice(crd.Object, "status", "conditions")
+	return strings.Contains(fmt.Sprint(conditions), "status:True type:Established")
 }

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/cache"
 	watchtools "k8s.io/client-go/tools/watch"
 
@@ -29,14 +30,19 @@ var (
 	ReplicasGVR = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "replicasets"}
 	PodsGVR     = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
 	ServicesGVR = schema.GroupVersionResource{Version: "v1", Resource: "services"}
+	crdsGVR     = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 	RoutesGVR   = schema.GroupVersionResource{Group: "networking.istio.io", Version: "v1", Resource: "virtualservices"}
 )
 
-// Follow calls see with each state of one object, until see returns true or limit is over.
+// Follow calls see with each state of one object of the namespace default, until see returns true or limit is over.
 func (f *Fleet) Follow(ctx context.Context, region string, gvr schema.GroupVersionResource, name string, limit time.Duration, see func(*unstructured.Unstructured) bool) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%s %s in %s did not come to it within %s", gvr.Resource, name, region, limit))
 	defer cancel()
-	client := f.Clients[region].Resource(gvr).Namespace("default")
+	return follow(ctx, f.Clients[region].Resource(gvr).Namespace("default"), name, see)
+}
+
+// follow calls see with each state of one object, until see returns true or ctx ends.
+func follow(ctx context.Context, client dynamic.ResourceInterface, name string, see func(*unstructured.Unstructured) bool) error {
 	only := "metadata.name=" + name
 	source := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
